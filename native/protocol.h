@@ -1,0 +1,101 @@
+/*
+ * What daemon and launcher say to each other, over the socketpair that the launcher
+ * inherits as descriptor 3 (SOCK_STREAM).
+ *
+ * A message is a header and a body, both little endian, without padding:
+ *
+ *   u32 size   bytes of the body, at most MESSAGE_SIZE_MAX
+ *   u32 type   one of enum message_type
+ *   u64 task   chosen by the daemon, unique for the launcher's life; 0 in HELLO
+ *
+ * In bodies a string is u32 size (without the NUL), the bytes, one NUL; no NUL may be
+ * inside. A list is u32 count, then the items. A body is exactly as long as its fields.
+ * A launcher that reads anything else answers nothing more: it refuses the message whole
+ * and exits 2 (there is no trust to save: the only writer is the daemon).
+ * src/host/helper/protocol.ts is the same in TypeScript; a test reads this file and
+ * holds both against each other.
+ */
+#ifndef STOCKADE_PROTOCOL_H
+#define STOCKADE_PROTOCOL_H
+
+#define PROTOCOL_VERSION 1
+#define MESSAGE_SIZE_MAX (16u << 20)
+#define PROTOCOL_FD 3
+
+/* MESSAGE(name, number) */
+#define TO_LAUNCHER(MESSAGE) \
+	MESSAGE(CREATE, 1)   \
+	MESSAGE(START, 2)    \
+	MESSAGE(SIGNAL, 3)   \
+	MESSAGE(KILL_INIT, 4) \
+	MESSAGE(REMOVE, 5)
+
+#define TO_DAEMON(MESSAGE)    \
+	MESSAGE(HELLO, 101)   \
+	MESSAGE(READY, 102)   \
+	MESSAGE(FAULT, 103)   \
+	MESSAGE(STARTED, 104) \
+	MESSAGE(ENDED, 105)   \
+	MESSAGE(REMOVED, 106) \
+	MESSAGE(SIGNALLED, 107)
+
+/*
+ * CREATE makes a task's init and its waiting command.
+ *   u32 flags            CREATE_*
+ *   u32 uid, gid         of the command, host numbers
+ *   u32 init_uid         what init drops to (as gid too)
+ *   list<u32> groups     supplementary
+ *   string alloc_root    absolute path of the directory of alloc directories
+ *   string alloc_id
+ *   string task_name
+ *   string record_dir    absolute path of the task's record directory; exists, root's own
+ *   string hostname
+ *   string work_dir      absolute, inside
+ *   string cgroup        "" or the cgroup's path, as /proc/self/cgroup must show it
+ *   string cgroup_v2     "" or the absolute directory of the task's v2 cgroup
+ *   list<string> cgroup_v1   absolute directories of the task's v1 cgroups
+ *   u64 tmp_bytes, shm_bytes   sizes of /tmp and /dev/shm
+ *   u64 log_bytes        cap of each log
+ *   u64 link_bytes       cap of bytes copied by LINK
+ *   list<mount> mounts   in the order they are to be made
+ *     string source      absolute host path, symlinks followed; "" is not allowed
+ *     string target      absolute path inside
+ *     u32 flags          MOUNT_*
+ * Answer: READY, or FAULT and then ENDED.
+ */
+#define CREATE_USER_NS 1u  /* in a user namespace of its own */
+#define CREATE_NET_NS 2u   /* in a network namespace of its own */
+#define CREATE_SUBIDS 4u   /* with CREATE_USER_NS: map init_uid by newuidmap and newgidmap */
+#define MOUNT_READ_ONLY 1u /* recursively */
+#define MOUNT_OPTIONAL 2u  /* a source that is not there is skipped */
+#define MOUNT_LINK 4u      /* embed by links and copies instead of a bind mount */
+
+/*
+ * START lets the command go.
+ *   string path          PATH to look a bare command up in, ":" between
+ *   list<string> argv    at least one
+ *   list<string> env     "NAME=value"
+ * Answer: STARTED, or FAULT and then ENDED.
+ *
+ * SIGNAL       u32 signal, to the main process by pidfd. Answer: SIGNALLED.
+ * KILL_INIT    empty; SIGKILL to init by pidfd. No answer but the ENDED that follows.
+ * REMOVE       string alloc_root, alloc_id, task_name; removes embedded trees and
+ *              mount points of the task directory, never /local. Answer: REMOVED.
+ *
+ * HELLO        u32 PROTOCOL_VERSION; the launcher's first message.
+ * READY        i32 init_pid, i32 command_pid (the daemon's pid namespace), u64 init_start_ticks (field 22 of init's stat)
+ * FAULT        u32 step, i32 errno, u32 index (of the mount, group, cgroup or PATH element that failed)
+ * STARTED      u64 realtime_ns, u64 boottime_ns
+ * ENDED        u32 has_exit (0: init died without a word, nothing below is valid),
+ *              then the exit record's fields (exit-record.h): i32 wait_status, u32 flags,
+ *              u64 started_ns, u64 exited_ns (realtime), u64 stdout_bytes, stderr_bytes,
+ *              u64 stdout_dropped, stderr_dropped, u64 cpu_user_us, cpu_system_us,
+ *              memory_peak_bytes (of reaped children: for hosts without cgroups)
+ *              Sent once per CREATE, after init has been reaped: last of the task.
+ * REMOVED      u32 step (0: all well), i32 errno
+ * SIGNALLED    i32 errno (0: delivered; ESRCH: the main process has ended)
+ */
+
+#define STEP_NONE 0u
+
+#endif
