@@ -70,6 +70,10 @@
 #define MOUNT_OPTIONAL 2u  /* a source that is not there is skipped */
 #define MOUNT_LINK 4u      /* embed by links and copies instead of a bind mount */
 
+#define REMOVE_TREES 0u /* of the task directory all but "local" */
+#define REMOVE_TASK 1u  /* the task directory */
+#define REMOVE_ALLOC 2u /* the alloc directory */
+
 /*
  * START lets the command go.
  *   string path          PATH to look a bare command up in, ":" between
@@ -79,8 +83,9 @@
  *
  * SIGNAL       u32 signal, to the main process by pidfd. Answer: SIGNALLED.
  * KILL_INIT    empty; SIGKILL to init by pidfd. No answer but the ENDED that follows.
- * REMOVE       string alloc_root, alloc_id, task_name; removes embedded trees and
- *              mount points of the task directory, never /local. Answer: REMOVED.
+ * REMOVE       u32 scope (REMOVE_*), string alloc_root, alloc_id, task_name; removes what
+ *              the scope names, following nothing. What is not there is no error.
+ *              Answer: REMOVED.
  *
  * HELLO        u32 PROTOCOL_VERSION; the launcher's first message.
  * READY        i32 init_pid, i32 command_pid (the daemon's pid namespace), u64 init_start_ticks (field 22 of init's stat)

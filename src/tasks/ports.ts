@@ -84,8 +84,25 @@ export class HelperFault extends Error {
 export interface SandboxHost {
   /** Makes init and the waiting command; rejects with a HelperFault, or with the signal's reason when aborted, and then leaves nothing. */
   create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox>;
-  /** Removes embedded trees and mount points of an ended task, never /local. */
-  removeTaskDir(allocId: string, taskName: string): Promise<void>;
+  /** Removes what the scope names, following no link; what is not there is no error. */
+  remove(scope: RemoveScope, allocId: string, taskName: string): Promise<void>;
+}
+
+/** Of a task's directories: all but /local in its own; its own; the alloc's. */
+export type RemoveScope = "trees" | "task" | "alloc";
+
+/** Which of a task's directories are there. */
+export interface TaskDirsFound {
+  readonly alloc: boolean;
+  readonly task: boolean;
+}
+
+export interface HostPaths {
+  findTaskDirs(allocId: string, taskName: string): Promise<TaskDirsFound>;
+  /** Absolute path without links; undefined: not there. */
+  realpath(path: string): Promise<string | undefined>;
+  /** Where a symlink leads, as written; undefined: no symlink, or not there. */
+  readlink(path: string): Promise<string | undefined>;
 }
 
 /** One task's cgroup: one directory on v2, one in each hierarchy on v1. */
@@ -128,4 +145,17 @@ export class MemoryInUse extends Error {
 export interface CgroupHost {
   /** Makes `<root>/<name>` in every hierarchy; leaves nothing when it fails. */
   create(name: string): Promise<TaskCgroup>;
+}
+
+export interface RecordStore {
+  /** Makes a task's record directory, with nothing in it; answers its absolute path. */
+  create(uuid: string): Promise<string>;
+  /** Removes it and all that is in it. Repeating it is fine. */
+  remove(uuid: string): Promise<void>;
+}
+
+/** Where the daemon says what its operators need to know. */
+export interface Log {
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
 }

@@ -1,0 +1,86 @@
+import type { Usage } from "../../tasks/exit.js";
+import type { LimitName, Limits } from "../../tasks/limits.js";
+import type { TaskCgroup } from "../../tasks/ports.js";
+import { Changes } from "./changes.js";
+import { killAll, removeAll, type CgroupPlace } from "./kill.js";
+import { LimitRefused } from "./limit-refused.js";
+import { isWithin } from "./cpu-list.js";
+import { reasonsFor } from "./unenforceable.js";
+
+/** What v1 and v2 have in common: limits all or none, kill, remove. */
+export abstract class HostCgroup implements TaskCgroup {
+  readonly path: string;
+  readonly v2Dir: string | undefined;
+  readonly v1Dirs: readonly string[];
+  protected readonly place: CgroupPlace;
+  /** What was set through this object, or is known to have been: a default that was asked for is a limit too. */
+  protected known: Limits;
+  /** Limits are set one request after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+  readonly #reasons: ReadonlyMap<LimitName, string>;
+
+  constructor(place: CgroupPlace, reasons: ReadonlyMap<LimitName, string>, known: Limits) {
+    this.place = place;
+    this.path = place.path;
+    this.v2Dir = place.v2Dir;
+    this.v1Dirs = place.v1Dirs;
+    this.known = known;
+    this.#reasons = reasons;
+  }
+
+  /** Starts the writes of each limit in turn; each of the promises ends before its limit counts as set. */
+  protected abstract write(limits: Limits, changes: Changes): readonly Promise<void>[];
+  /** The CPUs that a task may be given here, in list format. */
+  protected abstract availableCpus(): Promise<string>;
+  abstract readLimits(): Promise<Limits>;
+  abstract readUsage(): Promise<Usage>;
+  abstract readOomKills(): Promise<number>;
+
+  unenforceable(limits: Limits): ReadonlyMap<LimitName, string> {
+    return reasonsFor(limits, this.#reasons);
+  }
+
+  protected canEnforce(limit: LimitName): boolean {
+    return !this.#reasons.has(limit);
+  }
+
+  /** Rejects with a MemoryInUse, or a LimitRefused for a value that the kernel does not take; then nothing has changed. */
+  setLimits(limits: Limits): Promise<void> {
+    const turn = this.#last.then(() => this.#set(limits));
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #set(limits: Limits): Promise<void> {
+    await this.#validate(limits);
+    const changes = new Changes();
+    const results = await Promise.allSettled(this.write(limits, changes));
+    const failed = results.find((result) => result.status === "rejected");
+    if (failed !== undefined) {
+      await changes.undo();
+      throw failed.reason;
+    }
+    this.known = { ...this.known, ...limits };
+  }
+
+  /** What the kernels would take, or answer differently: v2 takes CPUs that are not there. */
+  async #validate(limits: Limits): Promise<void> {
+    if (limits.cpusetCpus !== undefined && !isWithin(limits.cpusetCpus, await this.availableCpus())) {
+      throw new LimitRefused("cpusetCpus", "EINVAL");
+    }
+    if (limits.memoryReservationBytes !== undefined) {
+      const memoryBytes = limits.memoryBytes ?? (await this.readLimits()).memoryBytes;
+      if (memoryBytes !== undefined && limits.memoryReservationBytes > memoryBytes) {
+        throw new LimitRefused("memoryReservationBytes", "EINVAL");
+      }
+    }
+  }
+
+  kill(): Promise<void> {
+    return killAll(this.place);
+  }
+
+  remove(): Promise<void> {
+    return removeAll(this.place);
+  }
+}

@@ -1,0 +1,284 @@
+/**
+ * The daemon's end of the launcher: one socketpair, whose messages protocol.ts encodes.
+ * Node forks once, here, when the daemon starts, and never on a task's path.
+ */
+import { spawn, type ChildProcess } from "node:child_process";
+import type { Socket } from "node:net";
+
+import {
+  HelperFault,
+  type CommandSpec,
+  type InitExit,
+  type RemoveScope,
+  type Sandbox,
+  type SandboxHost,
+  type SandboxSpec,
+} from "../../tasks/ports.js";
+import { MessageSplitter } from "./message-splitter.js";
+import {
+  PROTOCOL_VERSION,
+  encodeCreate,
+  encodeKillInit,
+  encodeRemove,
+  encodeSignal,
+  encodeStart,
+  type DaemonMessage,
+  type SandboxDefaults,
+} from "./protocol.js";
+
+/** Takes the messages of one task, in order. */
+type Receiver = (message: DaemonMessage) => void;
+
+/** The launcher has gone; nothing that needs it can be done. */
+export class LauncherGone extends Error {
+  constructor(how: string) {
+    super(`the launcher has gone: ${how}`);
+    this.name = "LauncherGone";
+  }
+}
+
+interface Deferred<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: Error): void;
+}
+
+function defer<T>(): Deferred<T> {
+  let settle!: Pick<Deferred<T>, "resolve" | "reject">;
+  const promise = new Promise<T>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  return { promise, ...settle };
+}
+
+export class Launcher implements SandboxHost {
+  private readonly receivers = new Map<bigint, Receiver>();
+  private readonly losers = new Set<(error: Error) => void>();
+  private nextTask = 1n;
+  private loss: LauncherGone | undefined;
+  private readonly goneDeferred = defer<LauncherGone>();
+
+  private constructor(
+    private readonly process: ChildProcess,
+    private readonly socket: Socket,
+    private readonly defaults: SandboxDefaults,
+  ) {
+    const splitter = new MessageSplitter((task, message) => this.receivers.get(task)?.(message));
+    socket.on("data", (chunk: Buffer) => {
+      try {
+        splitter.push(chunk);
+      } catch (error) {
+        this.lose(`it sent what is no message (${String(error)})`);
+        this.process.kill("SIGKILL");
+      }
+    });
+    socket.on("error", (error) => this.lose(error.message));
+    socket.on("close", () => this.lose("it closed its socket"));
+    process.on("error", (error) => this.lose(error.message));
+    process.on("exit", (code, signal) => this.lose(`exit ${code ?? signal ?? "unknown"}`));
+  }
+
+  /**
+   * Starts the launcher and waits for its greeting.
+   * @param helper path of stockade-helper
+   * @param join moves the launcher, by its pid, to where inits belong, before it makes any
+   */
+  static async start(
+    helper: string,
+    defaults: SandboxDefaults,
+    join: (pid: number) => Promise<void>,
+  ): Promise<Launcher> {
+    const child = spawn(helper, ["launcher"], {
+      stdio: ["ignore", "ignore", "inherit", "pipe"],
+      cwd: "/",
+      env: {},
+    });
+    const launcher = new Launcher(child, child.stdio[3] as Socket, defaults);
+    const hello = defer<number>();
+    launcher.receivers.set(0n, (message) => {
+      if (message.type === "HELLO") hello.resolve(message.version);
+    });
+    const version = await launcher.orLost(hello.promise);
+    if (version !== PROTOCOL_VERSION) {
+      await launcher.stop();
+      throw new Error(`the helper speaks protocol ${version}, the daemon ${PROTOCOL_VERSION}: rebuild both`);
+    }
+    if (child.pid !== undefined) await join(child.pid);
+    return launcher;
+  }
+
+  /** Resolves, with the reason, when the launcher has gone. */
+  get gone(): Promise<LauncherGone> {
+    return this.goneDeferred.promise;
+  }
+
+  async create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
+    signal.throwIfAborted();
+    const task = this.nextTask++;
+    const sandbox = new LauncherSandbox(task, (bytes) => this.send(bytes));
+    this.receivers.set(task, (message) => {
+      if (message.type === "ENDED") this.receivers.delete(task);
+      sandbox.receive(message);
+    });
+    const forget = this.onLoss((error) => sandbox.lose(error));
+    void sandbox.ended.then(forget);
+    const onAbort = (): void => sandbox.killInit();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      this.send(encodeCreate(task, spec, this.defaults));
+      await sandbox.ready;
+      signal.throwIfAborted();
+      return sandbox;
+    } catch (error) {
+      await sandbox.ended;
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async remove(scope: RemoveScope, allocId: string, taskName: string): Promise<void> {
+    const task = this.nextTask++;
+    const removed = defer<undefined>();
+    this.receivers.set(task, (message) => {
+      if (message.type !== "REMOVED") return;
+      this.receivers.delete(task);
+      if (message.step === undefined) removed.resolve(undefined);
+      else removed.reject(new HelperFault({ step: message.step, errno: message.errno, index: 0 }));
+    });
+    this.send(encodeRemove(task, scope, this.defaults.allocRoot, allocId, taskName));
+    await this.orLost(removed.promise);
+  }
+
+  /** Closes the socket, on which the launcher exits; resolves when it has. */
+  async stop(): Promise<void> {
+    this.socket.end();
+    this.socket.destroy();
+    if (this.process.exitCode === null && this.process.signalCode === null && this.process.pid !== undefined) {
+      await new Promise((resolve) => this.process.once("exit", resolve));
+    }
+  }
+
+  private send(bytes: Buffer): void {
+    if (this.loss !== undefined) throw this.loss;
+    this.socket.write(bytes);
+  }
+
+  private onLoss(lost: (error: Error) => void): () => void {
+    this.losers.add(lost);
+    return () => this.losers.delete(lost);
+  }
+
+  private async orLost<T>(wanted: Promise<T>): Promise<T> {
+    const lost = defer<never>();
+    const forget = this.onLoss(lost.reject);
+    if (this.loss !== undefined) lost.reject(this.loss);
+    try {
+      return await Promise.race([wanted, lost.promise]);
+    } finally {
+      forget();
+    }
+  }
+
+  private lose(how: string): void {
+    if (this.loss !== undefined) return;
+    const loss = new LauncherGone(how);
+    this.loss = loss;
+    for (const lost of [...this.losers]) lost(loss);
+    this.losers.clear();
+    this.goneDeferred.resolve(loss);
+  }
+}
+
+class LauncherSandbox implements Sandbox {
+  initPid = 0;
+  commandPid = 0;
+  initStartTicks = 0n;
+  private readonly readyDeferred = defer<undefined>();
+  private readonly endedDeferred = defer<InitExit | undefined>();
+  private started: Deferred<{ readonly startedNs: bigint }> | undefined;
+  private readonly signals: Deferred<boolean>[] = [];
+  private over = false;
+
+  constructor(
+    private readonly task: bigint,
+    private readonly send: (bytes: Buffer) => void,
+  ) {}
+
+  get ready(): Promise<undefined> {
+    return this.readyDeferred.promise;
+  }
+
+  get ended(): Promise<InitExit | undefined> {
+    return this.endedDeferred.promise;
+  }
+
+  start(command: CommandSpec): Promise<{ readonly startedNs: bigint }> {
+    const started = defer<{ readonly startedNs: bigint }>();
+    this.started = started;
+    if (this.over) started.reject(endedEarly());
+    else this.send(encodeStart(this.task, command));
+    return started.promise;
+  }
+
+  signal(signal: number): Promise<boolean> {
+    if (this.over) return Promise.resolve(false);
+    const delivered = defer<boolean>();
+    this.signals.push(delivered);
+    this.send(encodeSignal(this.task, signal));
+    return delivered.promise;
+  }
+
+  killInit(): void {
+    if (!this.over) this.send(encodeKillInit(this.task));
+  }
+
+  receive(message: DaemonMessage): void {
+    switch (message.type) {
+      case "READY":
+        this.initPid = message.initPid;
+        this.commandPid = message.commandPid;
+        this.initStartTicks = message.initStartTicks;
+        this.readyDeferred.resolve(undefined);
+        return;
+      case "FAULT": {
+        const fault = new HelperFault({ step: message.step, errno: message.errno, index: message.index });
+        if (this.started === undefined) this.readyDeferred.reject(fault);
+        else this.started.reject(fault);
+        return;
+      }
+      case "STARTED":
+        this.started?.resolve({ startedNs: message.startedNs });
+        return;
+      case "SIGNALLED":
+        this.signals.shift()?.resolve(message.errno === undefined);
+        return;
+      case "ENDED":
+        this.end(message.exit, endedEarly());
+        return;
+      case "HELLO":
+      case "REMOVED":
+        return;
+    }
+  }
+
+  lose(error: Error): void {
+    this.end(undefined, error);
+  }
+
+  /** Whoever still waits for a step learns that it will not come. */
+  private end(exit: InitExit | undefined, error: Error): void {
+    if (this.over) return;
+    this.over = true;
+    this.readyDeferred.reject(error);
+    this.readyDeferred.promise.catch(() => undefined);
+    this.started?.reject(error);
+    for (const delivered of this.signals.splice(0)) delivered.resolve(false);
+    this.endedDeferred.resolve(exit);
+  }
+}
+
+function endedEarly(): HelperFault {
+  return new HelperFault({ step: "CLONE_INIT", errno: "ESRCH", index: 0 });
+}

@@ -1,0 +1,201 @@
+/**
+ * The messages between daemon and launcher: native/protocol.h in TypeScript, which is
+ * where their fields are explained. A test reads that file and holds both against each
+ * other.
+ */
+import { constants } from "node:os";
+
+import { HELPER_STEPS, type HelperStep } from "../../tasks/helper-step.js";
+import type { CommandSpec, InitExit, MountSpec, RemoveScope, SandboxSpec } from "../../tasks/ports.js";
+import { BodyReader, BodyWriter } from "./wire.js";
+
+export const PROTOCOL_VERSION = 1;
+export const HEADER_SIZE = 16;
+export const MESSAGE_SIZE_MAX = 16 * 2 ** 20;
+
+export const TO_LAUNCHER = { CREATE: 1, START: 2, SIGNAL: 3, KILL_INIT: 4, REMOVE: 5 } as const;
+export const TO_DAEMON = {
+  HELLO: 101,
+  READY: 102,
+  FAULT: 103,
+  STARTED: 104,
+  ENDED: 105,
+  REMOVED: 106,
+  SIGNALLED: 107,
+} as const;
+
+export const CREATE_FLAGS = { USER_NS: 1, NET_NS: 2, SUBIDS: 4 } as const;
+export const MOUNT_FLAGS = { READ_ONLY: 1, OPTIONAL: 2, LINK: 4 } as const;
+export const REMOVE_SCOPES = { trees: 0, task: 1, alloc: 2 } as const;
+const EXIT_FLAGS = { ENDED: 1, STARTED: 2 } as const;
+
+/** What every task of one daemon shares. */
+export interface SandboxDefaults {
+  readonly allocRoot: string;
+  readonly initUid: number;
+  readonly userNamespace: "none" | "single" | "subids";
+  readonly tmpBytes: bigint;
+  readonly shmBytes: bigint;
+  readonly logBytes: bigint;
+  readonly linkBytes: bigint;
+}
+
+export type DaemonMessage =
+  | { readonly type: "HELLO"; readonly version: number }
+  | { readonly type: "READY"; readonly initPid: number; readonly commandPid: number; readonly initStartTicks: bigint }
+  | { readonly type: "FAULT"; readonly step: HelperStep; readonly errno: string; readonly index: number }
+  | { readonly type: "STARTED"; readonly startedNs: bigint }
+  | { readonly type: "ENDED"; readonly exit: InitExit | undefined }
+  | { readonly type: "REMOVED"; readonly step: HelperStep | undefined; readonly errno: string }
+  | { readonly type: "SIGNALLED"; readonly errno: string | undefined };
+
+function message(type: number, task: bigint, body: Buffer): Buffer {
+  const header = Buffer.allocUnsafe(HEADER_SIZE);
+  header.writeUInt32LE(body.length, 0);
+  header.writeUInt32LE(type, 4);
+  header.writeBigUInt64LE(task, 8);
+  return Buffer.concat([header, body]);
+}
+
+function mountFlags(mount: MountSpec): number {
+  return (
+    (mount.readOnly ? MOUNT_FLAGS.READ_ONLY : 0) |
+    (mount.optional ? MOUNT_FLAGS.OPTIONAL : 0) |
+    (mount.link ? MOUNT_FLAGS.LINK : 0)
+  );
+}
+
+const USER_NAMESPACE_FLAGS = {
+  none: 0,
+  single: CREATE_FLAGS.USER_NS,
+  subids: CREATE_FLAGS.USER_NS | CREATE_FLAGS.SUBIDS,
+} as const;
+
+export function encodeCreate(task: bigint, spec: SandboxSpec, defaults: SandboxDefaults): Buffer {
+  const body = new BodyWriter();
+  body
+    .u32(USER_NAMESPACE_FLAGS[defaults.userNamespace] | (spec.ownNetwork ? CREATE_FLAGS.NET_NS : 0))
+    .u32(spec.uid)
+    .u32(spec.gid)
+    .u32(defaults.initUid)
+    .list(spec.groups, (group) => body.u32(group))
+    .string(defaults.allocRoot)
+    .string(spec.allocId)
+    .string(spec.taskName)
+    .string(spec.recordDir)
+    .string(spec.taskName.slice(0, 63))
+    .string(spec.workDir)
+    .string(spec.cgroup?.path ?? "")
+    .string(spec.cgroup?.v2Dir ?? "")
+    .list(spec.cgroup?.v1Dirs ?? [], (dir) => body.string(dir))
+    .u64(defaults.tmpBytes)
+    .u64(defaults.shmBytes)
+    .u64(defaults.logBytes)
+    .u64(defaults.linkBytes)
+    .list(spec.mounts, (mount) => body.string(mount.source).string(mount.target).u32(mountFlags(mount)));
+  return message(TO_LAUNCHER.CREATE, task, body.finish());
+}
+
+export function encodeStart(task: bigint, command: CommandSpec): Buffer {
+  const body = new BodyWriter();
+  body
+    .string(command.env.get("PATH") ?? "")
+    .list(command.argv, (word) => body.string(word))
+    .list([...command.env], ([name, value]) => body.string(`${name}=${value}`));
+  return message(TO_LAUNCHER.START, task, body.finish());
+}
+
+export function encodeSignal(task: bigint, signal: number): Buffer {
+  return message(TO_LAUNCHER.SIGNAL, task, new BodyWriter().u32(signal).finish());
+}
+
+export function encodeKillInit(task: bigint): Buffer {
+  return message(TO_LAUNCHER.KILL_INIT, task, Buffer.alloc(0));
+}
+
+export function encodeRemove(
+  task: bigint,
+  scope: RemoveScope,
+  allocRoot: string,
+  allocId: string,
+  taskName: string,
+): Buffer {
+  const body = new BodyWriter()
+    .u32(REMOVE_SCOPES[scope])
+    .string(allocRoot)
+    .string(allocId)
+    .string(taskName);
+  return message(TO_LAUNCHER.REMOVE, task, body.finish());
+}
+
+const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+
+function errnoName(errno: number): string {
+  return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+}
+
+/** Steps are numbered from 1 in the order of native/steps.def; 0 is none. */
+function stepName(step: number): HelperStep {
+  const name = HELPER_STEPS[step - 1];
+  if (name === undefined) throw new RangeError(`unknown step ${step}`);
+  return name;
+}
+
+function readExit(reader: BodyReader): InitExit | undefined {
+  const known = reader.u32() !== 0;
+  const waitStatus = reader.i32();
+  const flags = reader.u32();
+  const startedNs = reader.u64();
+  const exitedNs = reader.u64();
+  reader.u64(); // stdout_bytes and stderr_bytes: the size of the logs says it
+  reader.u64();
+  const exit = {
+    waitStatus,
+    ended: (flags & EXIT_FLAGS.ENDED) !== 0,
+    started: (flags & EXIT_FLAGS.STARTED) !== 0,
+    startedNs,
+    exitedNs,
+    stdoutDroppedBytes: reader.u64(),
+    stderrDroppedBytes: reader.u64(),
+    cpuUserUs: reader.u64(),
+    cpuSystemUs: reader.u64(),
+    memoryPeakBytes: reader.u64(),
+  };
+  return known ? exit : undefined;
+}
+
+/** Throws a RangeError for a message that native/protocol.h does not describe. */
+export function decode(type: number, body: Buffer): DaemonMessage {
+  const reader = new BodyReader(body);
+  const decoded = decodeFields(type, reader);
+  reader.end();
+  return decoded;
+}
+
+function decodeFields(type: number, reader: BodyReader): DaemonMessage {
+  switch (type) {
+    case TO_DAEMON.HELLO:
+      return { type: "HELLO", version: reader.u32() };
+    case TO_DAEMON.READY:
+      return { type: "READY", initPid: reader.i32(), commandPid: reader.i32(), initStartTicks: reader.u64() };
+    case TO_DAEMON.FAULT:
+      return { type: "FAULT", step: stepName(reader.u32()), errno: errnoName(reader.i32()), index: reader.u32() };
+    case TO_DAEMON.STARTED: {
+      const startedNs = reader.u64();
+      reader.u64(); // boottime_ns: for timeouts, kept by init
+      return { type: "STARTED", startedNs };
+    }
+    case TO_DAEMON.ENDED:
+      return { type: "ENDED", exit: readExit(reader) };
+    case TO_DAEMON.REMOVED: {
+      const step = reader.u32();
+      return { type: "REMOVED", step: step === 0 ? undefined : stepName(step), errno: errnoName(reader.i32()) };
+    }
+    case TO_DAEMON.SIGNALLED: {
+      const errno = reader.i32();
+      return { type: "SIGNALLED", errno: errno === 0 ? undefined : errnoName(errno) };
+    }
+    default:
+      throw new RangeError(`unknown message type ${type}`);
+  }
+}

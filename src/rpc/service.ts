@@ -1,0 +1,80 @@
+/** The handlers of ExecutorService: convert, delegate, convert. */
+import type { UntypedServiceImplementation } from "@grpc/grpc-js";
+
+import type { ExecutorServiceServer } from "../gen/executor/v1/executor.js";
+import { missingField } from "../tasks/errors.js";
+import type { Executor } from "../tasks/executor.js";
+import { checkLimits } from "../tasks/limit-rules.js";
+import { parseGracePeriod, parseSignal } from "../tasks/signals.js";
+import {
+  fromExit,
+  fromLimits,
+  fromState,
+  toConfigureInput,
+  toLimits,
+  toOpenMode,
+} from "./convert.js";
+import { unary } from "./unary.js";
+
+/** Rejects with the signal's reason when it fires first; what was awaited goes on. */
+async function orGone<T>(wanted: Promise<T>, signal: AbortSignal): Promise<T> {
+  let onAbort: (() => void) | undefined;
+  const gone = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([wanted, gone]);
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
+  }
+}
+
+export function executorService(
+  executor: Executor,
+  report: (error: unknown) => void,
+): ExecutorServiceServer & UntypedServiceImplementation {
+  return {
+    configure: unary(async (request, signal) => {
+      const { id, unenforced } = await executor.configure(toConfigureInput(request), signal);
+      return { id, unenforced: [...unenforced] };
+    }, report),
+
+    limit: unary(async (request) => {
+      const task = executor.get(request.id);
+      if (request.resources === undefined) throw missingField("resources");
+      const limits = checkLimits(toLimits(request.resources));
+      const { effective, unenforced } = await task.limit(limits, request.allowUnenforced);
+      return { effective: fromLimits(effective), unenforced: [...unenforced] };
+    }, report),
+
+    start: unary(async (request) => ({ pid: await executor.get(request.id).start() }), report),
+
+    wait: unary(async (request, signal) => {
+      const exit = await orGone(executor.get(request.id).ended, signal);
+      return { exit: fromExit(exit) };
+    }, report),
+
+    shutdown: unary(async (request) => {
+      const task = executor.get(request.id);
+      const exit = await task.shutdown(
+        parseSignal(request.signal),
+        parseGracePeriod(request.gracePeriod),
+      );
+      return { exit: fromExit(exit) };
+    }, report),
+
+    forceStop: unary(async (request) => {
+      const exit = await executor.get(request.id).kill("force_stop");
+      return { exit: fromExit(exit) };
+    }, report),
+
+    open: unary(async (request) => {
+      const mode = toOpenMode(request.mode);
+      const { state, exit } = await executor.open(request.id, mode);
+      return { state: fromState(state), exit: exit === undefined ? undefined : fromExit(exit) };
+    }, report),
+  };
+}
+

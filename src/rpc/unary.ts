@@ -1,0 +1,30 @@
+import type { handleUnaryCall } from "@grpc/grpc-js";
+
+import { TaskError } from "../tasks/errors.js";
+import { toServiceError } from "./status.js";
+
+/** A unary method as this room writes it: `signal` fires when the caller has gone or its deadline has passed. */
+export type UnaryMethod<Request, Response> = (
+  request: Request,
+  signal: AbortSignal,
+) => Promise<Response>;
+
+/** Makes a grpc-js handler of a method. `report` gets the errors that are no answer to the client. */
+export function unary<Request, Response>(
+  method: UnaryMethod<Request, Response>,
+  report: (error: unknown) => void,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => {
+    const caller = new AbortController();
+    call.on("cancelled", () =>
+      caller.abort(new TaskError({ reason: "CALL_CANCELLED", message: "the caller has gone" })),
+    );
+    method(call.request, caller.signal).then(
+      (response) => callback(null, response),
+      (error: unknown) => {
+        if (!(error instanceof TaskError)) report(error);
+        callback(toServiceError(error));
+      },
+    );
+  };
+}

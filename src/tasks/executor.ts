@@ -1,0 +1,208 @@
+/**
+ * What the service does, without gRPC: the calls of the contract by which a task comes to
+ * be and is found. What is done with one task are the methods of `Task`.
+ */
+import { TaskError } from "./errors.js";
+import type { Exit } from "./exit.js";
+import { sandboxFailed } from "./fault-errors.js";
+import type { MountResolver } from "./mount-resolver.js";
+import {
+  HelperFault,
+  type CgroupHost,
+  type HostPaths,
+  type Log,
+  type RecordStore,
+  type SandboxHost,
+  type TaskCgroup,
+  type TaskDirsFound,
+} from "./ports.js";
+import type { UserDirectory } from "./ports-users.js";
+import { Registry, type Retention } from "./registry.js";
+import { checkConfigure, type ConfigureInput, type TaskSpec } from "./spec.js";
+import { cgroupTaskId, pidTaskId } from "./task-id.js";
+import { Task, type TaskState } from "./task.js";
+import { unenforceable, type Unenforced } from "./unenforced.js";
+import { Undo } from "./undo.js";
+import { uuid7 } from "./uuid.js";
+
+export interface ExecutorParts {
+  readonly users: UserDirectory;
+  readonly mounts: MountResolver;
+  readonly sandboxes: SandboxHost;
+  readonly paths: HostPaths;
+  /** Absent: this daemon can make no cgroups, and ids are PID ids. */
+  readonly cgroups: CgroupHost | undefined;
+  readonly records: RecordStore;
+  readonly log: Log;
+  /** What of a task's containment is not in force on this host. */
+  readonly unenforced: readonly Unenforced[];
+  readonly retention: Retention;
+  /** How long a task may wait for Start, in milliseconds. */
+  readonly unstartedTtlMs: number;
+}
+
+export interface ConfigureAnswer {
+  readonly id: string;
+  readonly unenforced: readonly Unenforced[];
+}
+
+export interface OpenAnswer {
+  readonly state: TaskState;
+  readonly exit: Exit | undefined;
+}
+
+export class Executor {
+  private readonly registry: Registry;
+  /** Alloc directories that are being removed after a Configure that failed. */
+  private readonly removing = new Map<string, Promise<void>>();
+  private readonly configuring = new Set<Promise<unknown>>();
+  private stopping = false;
+
+  constructor(private readonly parts: ExecutorParts) {
+    this.registry = new Registry(parts.retention, (task) => {
+      parts.records.remove(task.uuid).catch((error: unknown) => {
+        parts.log.error("cannot remove an expired record", { id: task.id, error });
+      });
+    });
+  }
+
+  /** All or nothing, also when `signal` fires. */
+  async configure(input: ConfigureInput, signal: AbortSignal): Promise<ConfigureAnswer> {
+    if (this.stopping) throw stoppingError();
+    const attempt = this.attempt(checkConfigure(input), signal);
+    this.configuring.add(attempt);
+    try {
+      return await attempt;
+    } finally {
+      this.configuring.delete(attempt);
+    }
+  }
+
+  /** The task of an id; throws INVALID_ARGUMENT or NOT_FOUND. */
+  get(id: string): Task {
+    return this.registry.get(id);
+  }
+
+  /** After it there is a live handle or nothing. */
+  async open(id: string, mode: "reattach" | "kill"): Promise<OpenAnswer> {
+    const task = this.registry.get(id);
+    if (mode === "kill") await task.kill("force_stop");
+    return { state: task.state, exit: task.finalExit };
+  }
+
+  /** Takes no more tasks, ends those that are there, and forgets all; resolves when nothing is left. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await Promise.allSettled(this.configuring);
+    await Promise.all(this.registry.live().map((task) => task.kill("force_stop")));
+    await Promise.all(this.removing.values());
+    this.registry.clear();
+  }
+
+  private async attempt(spec: TaskSpec, signal: AbortSignal): Promise<ConfigureAnswer> {
+    const { users, mounts, sandboxes, paths, cgroups, records, log, unenforced } = this.parts;
+    const [user, mountSpecs] = await Promise.all([users.lookup(spec), mounts.resolve(spec)]);
+    if (unenforced.length > 0 && !spec.allowUnenforced) throw unenforceable(unenforced);
+    await this.removing.get(spec.allocId);
+    signal.throwIfAborted();
+
+    const uuid = uuid7();
+    const undo = new Undo();
+    try {
+      const unreserve = this.registry.reserve(spec.allocId, spec.taskName);
+      undo.add(unreserve);
+      undo.add(() => records.remove(uuid));
+      const [recordDir, cgroup, found] = await allDone([
+        records.create(uuid),
+        createCgroup(cgroups, uuid, undo),
+        paths.findTaskDirs(spec.allocId, spec.taskName),
+      ]);
+      undo.add(() => this.removeNew(spec, found));
+      const sandbox = await sandboxes.create(
+        {
+          uid: user.uid,
+          gid: user.gid,
+          groups: user.groups,
+          allocId: spec.allocId,
+          taskName: spec.taskName,
+          recordDir,
+          workDir: spec.workDir,
+          ownNetwork: spec.network === "none",
+          mounts: mountSpecs,
+          cgroup,
+        },
+        signal,
+      );
+      const id = cgroup === undefined ? pidTaskId(sandbox.initPid, uuid) : cgroupTaskId(cgroup.path);
+      const release = async (): Promise<void> => {
+        await cgroup?.remove();
+        if (spec.chrootMethod === "link") {
+          await sandboxes.remove("trees", spec.allocId, spec.taskName);
+        }
+      };
+      const task = new Task({ id, uuid, spec, user, sandbox, cgroup, log, release });
+      this.registry.add(task);
+      void task.ended.then(unreserve);
+      this.dropUnlessStarted(task);
+      return { id, unenforced };
+    } catch (error) {
+      await undo.run((failure) => log.error("cannot undo a step of Configure", { error: failure }));
+      throw error instanceof HelperFault ? sandboxFailed(error.fault, mountSpecs) : error;
+    }
+  }
+
+  /** Removes the directories that a failed Configure has made, unless another task uses them by now. */
+  private async removeNew(spec: TaskSpec, found: TaskDirsFound): Promise<void> {
+    if (found.task) return;
+    const alone = !found.alloc && this.registry.tasksOf(spec.allocId) === 1;
+    const removed = this.parts.sandboxes.remove(
+      alone ? "alloc" : "task",
+      spec.allocId,
+      spec.taskName,
+    );
+    const settled = removed.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.removing.set(spec.allocId, settled);
+    void settled.then(() => {
+      if (this.removing.get(spec.allocId) === settled) this.removing.delete(spec.allocId);
+    });
+    await removed;
+  }
+
+  private dropUnlessStarted(task: Task): void {
+    const timer = setTimeout(() => {
+      if (task.state === "configured") void task.kill("never_started");
+    }, this.parts.unstartedTtlMs);
+    timer.unref();
+    void task.ended.then(() => clearTimeout(timer));
+  }
+}
+
+function stoppingError(): TaskError {
+  return new TaskError({ reason: "STOPPING", message: "the daemon is stopping" });
+}
+
+async function createCgroup(
+  cgroups: CgroupHost | undefined,
+  uuid: string,
+  undo: Undo,
+): Promise<TaskCgroup | undefined> {
+  const cgroup = await cgroups?.create(uuid);
+  if (cgroup !== undefined) {
+    undo.add(async () => {
+      await cgroup.kill();
+      await cgroup.remove();
+    });
+  }
+  return cgroup;
+}
+
+/** As Promise.all, but rejects only when all have settled: nothing is still being made then. */
+async function allDone<T extends readonly unknown[]>(
+  promises: readonly [...{ [K in keyof T]: Promise<T[K]> }],
+): Promise<T> {
+  await Promise.allSettled(promises);
+  return (await Promise.all(promises)) as unknown as T;
+}

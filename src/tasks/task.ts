@@ -1,0 +1,266 @@
+/**
+ * One task from its sandbox to its end.
+ *
+ * States: configured → starting → running → ended. A task ends when init has been reaped,
+ * whatever made that happen; `finish` is the one place that cleans up, and `kill` the one
+ * place that makes it happen. The first cause given for the end is the one on record.
+ */
+import { taskEnvironment } from "./environment.js";
+import { TaskError } from "./errors.js";
+import { commandNotExecutable } from "./fault-errors.js";
+import type { Exit, Usage } from "./exit.js";
+import { interpolate } from "./interpolate.js";
+import { limitFieldName } from "./limit-rules.js";
+import type { LimitName, Limits } from "./limits.js";
+import { Mutex } from "./mutex.js";
+import {
+  HelperFault,
+  MemoryInUse,
+  type InitExit,
+  type Log,
+  type Sandbox,
+  type TaskCgroup,
+} from "./ports.js";
+import type { TaskSpec } from "./spec.js";
+import type { User } from "./ports-users.js";
+import { nameEnding, type EndCause } from "./verdict.js";
+import { unenforceable, type Unenforced } from "./unenforced.js";
+import { splitWords } from "./words.js";
+
+export type TaskState = "configured" | "starting" | "running" | "ended";
+
+/** How long init may take to drain, record and exit once its task has been killed, in milliseconds. */
+const INIT_GRACE_MS = 1_000;
+
+export interface TaskParts {
+  readonly id: string;
+  readonly uuid: string;
+  readonly spec: TaskSpec;
+  readonly user: User;
+  readonly sandbox: Sandbox;
+  readonly cgroup: TaskCgroup | undefined;
+  readonly log: Log;
+  /** Takes away what only the task needed, once nothing of it runs. */
+  readonly release: () => Promise<void>;
+}
+
+export interface LimitAnswer {
+  readonly effective: Limits;
+  readonly unenforced: readonly Unenforced[];
+}
+
+export class Task {
+  private current: TaskState = "configured";
+  private cause: EndCause | undefined;
+  private startedNs: bigint | undefined;
+  private exit: Exit | undefined;
+  private limits: Limits = {};
+  private readonly limiting = new Mutex();
+
+  /** Resolves, with how it ended, when nothing of the task is left. Never rejects. */
+  readonly ended: Promise<Exit>;
+
+  constructor(private readonly parts: TaskParts) {
+    this.ended = parts.sandbox.ended.then((exit) => this.finish(exit));
+  }
+
+  get id(): string {
+    return this.parts.id;
+  }
+
+  get uuid(): string {
+    return this.parts.uuid;
+  }
+
+  get spec(): TaskSpec {
+    return this.parts.spec;
+  }
+
+  get state(): TaskState {
+    return this.current;
+  }
+
+  /** Set once the state is "ended". */
+  get finalExit(): Exit | undefined {
+    return this.exit;
+  }
+
+  /** Makes the waiting process the command; resolves with its pid once exec has succeeded. */
+  async start(): Promise<number> {
+    this.refuseEnded();
+    if (this.current !== "configured") {
+      throw new TaskError({ reason: "ALREADY_STARTED", message: "the task has been started already" });
+    }
+    const env = this.environment();
+    const argv = this.argv(env);
+    this.current = "starting";
+    try {
+      const { startedNs } = await this.parts.sandbox.start({ argv, env });
+      this.startedNs = startedNs;
+    } catch (error) {
+      await this.kill("never_started");
+      if (error instanceof HelperFault && this.cause === "never_started") {
+        throw commandNotExecutable(error.fault, argv[0] ?? "", env.get("PATH") ?? "");
+      }
+      throw this.endedError(error);
+    }
+    // A task may have ended in the microsecond it was started: "ended" stays.
+    if (this.state === "starting") this.current = "running";
+    return this.parts.sandbox.commandPid;
+  }
+
+  /** Sets limits, all or none of those that this host can enforce. */
+  limit(wanted: Limits, allowUnenforced: boolean): Promise<LimitAnswer> {
+    return this.limiting.run(async () => {
+      this.refuseEnded();
+      const { cgroup } = this.parts;
+      const cannot = cgroup?.unenforceable(wanted) ?? withoutCgroup(wanted);
+      const unenforced = [...cannot].map(([name, reason]) => ({
+        name: limitFieldName(name),
+        reason,
+      }));
+      if (unenforced.length > 0 && !allowUnenforced) throw unenforceable(unenforced);
+      if (cgroup === undefined) return { effective: {}, unenforced };
+      const taken = Object.fromEntries(
+        Object.entries(wanted).filter(([name]) => !cannot.has(name as LimitName)),
+      ) as Limits;
+      try {
+        if (Object.keys(taken).length > 0) await cgroup.setLimits(taken);
+        const effective = await cgroup.readLimits();
+        this.limits = { ...this.limits, ...taken };
+        return { effective, unenforced };
+      } catch (error) {
+        this.refuseEnded();
+        throw asLimitError(error);
+      }
+    });
+  }
+
+  /** Resolves when the task has ended and nothing of it is left. */
+  async shutdown(signal: number, graceMs: number): Promise<Exit> {
+    this.refuseEnded();
+    if (graceMs === 0 || this.current === "configured") return this.kill("force_stop");
+    await this.parts.sandbox.signal(signal);
+    const grace = after(graceMs);
+    const gone = await Promise.race([this.ended, grace.done]);
+    grace.cancel();
+    return gone ?? this.kill("shutdown_grace");
+  }
+
+  /** Kills every process of the task; resolves when nothing of it is left. */
+  async kill(cause: EndCause): Promise<Exit> {
+    if (this.current === "ended") return this.ended;
+    this.cause ??= cause;
+    if (this.current === "configured") {
+      this.parts.sandbox.killInit();
+      return this.ended;
+    }
+    await this.killProcesses();
+    const patience = after(INIT_GRACE_MS);
+    const gone = await Promise.race([this.ended, patience.done]);
+    patience.cancel();
+    if (gone !== undefined) return gone;
+    this.parts.sandbox.killInit();
+    return this.ended;
+  }
+
+  /** The task's cgroup first: init, outside it, drains the output and records the end. */
+  private async killProcesses(): Promise<void> {
+    try {
+      if (this.parts.cgroup === undefined) await this.parts.sandbox.signal(SIGKILL);
+      else await this.parts.cgroup.kill();
+    } catch (error) {
+      this.parts.log.error("cannot kill a task's processes; killing its init", {
+        id: this.id,
+        error,
+      });
+      this.parts.sandbox.killInit();
+    }
+  }
+
+  private environment(): Map<string, string> {
+    const { spec, user } = this.parts;
+    return taskEnvironment({ ...spec, user: user.name, limits: this.limits });
+  }
+
+  private argv(env: ReadonlyMap<string, string>): string[] {
+    const { command } = this.spec;
+    return command.kind === "line"
+      ? splitWords(command.line, env)
+      : [command.program, ...command.args.map((arg) => interpolate(arg, env))];
+  }
+
+  /** Runs once, when init is gone: nothing in the task's pid namespace can be alive then. */
+  private async finish(init: InitExit | undefined): Promise<Exit> {
+    const { cgroup, log } = this.parts;
+    let usage: Usage = init === undefined ? {} : usageOfChildren(init);
+    let oomKills = 0;
+    if (cgroup !== undefined) {
+      try {
+        await cgroup.kill();
+        [usage, oomKills] = await Promise.all([cgroup.readUsage(), cgroup.readOomKills()]);
+      } catch (error) {
+        log.error("cannot read what a task used", { id: this.id, error });
+      }
+    }
+    try {
+      await this.parts.release();
+    } catch (error) {
+      log.error("something of an ended task is left", { id: this.id, error });
+    }
+    const never = this.current === "configured" || init?.started === false;
+    this.exit = nameEnding({
+      cause: never ? "never_started" : this.cause,
+      exit: init,
+      oomKills,
+      startedNs: this.startedNs ?? (init?.started === true ? init.startedNs : undefined),
+      usage,
+      nowNs: BigInt(Date.now()) * 1_000_000n,
+    });
+    this.current = "ended";
+    return this.exit;
+  }
+
+  private refuseEnded(): void {
+    if (this.current === "ended" || this.cause !== undefined) throw this.endedError(undefined);
+  }
+
+  private endedError(cause: unknown): TaskError {
+    return new TaskError({ reason: "ENDED", message: "the task has ended", cause });
+  }
+}
+
+const SIGKILL = 9;
+
+function after(ms: number): { readonly done: Promise<undefined>; cancel(): void } {
+  let timer: NodeJS.Timeout | undefined;
+  const done = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  return { done, cancel: () => clearTimeout(timer) };
+}
+
+function withoutCgroup(wanted: Limits): ReadonlyMap<LimitName, string> {
+  const reason = "no cgroup can be made on this host by this daemon";
+  return new Map(Object.keys(wanted).map((name) => [name as LimitName, reason]));
+}
+
+function usageOfChildren(init: InitExit): Usage {
+  return {
+    cpuUserUs: init.cpuUserUs,
+    cpuSystemUs: init.cpuSystemUs,
+    memoryPeakBytes: init.memoryPeakBytes,
+  };
+}
+
+function asLimitError(error: unknown): unknown {
+  if (error instanceof MemoryInUse) {
+    return new TaskError({
+      reason: "MEMORY_IN_USE",
+      message: `memory_bytes is ${error.limitBytes}, and the task uses ${error.usedBytes} bytes that cannot be reclaimed`,
+      metadata: { used_bytes: String(error.usedBytes), limit_bytes: String(error.limitBytes) },
+      cause: error,
+    });
+  }
+  return error;
+}

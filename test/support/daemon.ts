@@ -1,0 +1,186 @@
+/** A real daemon for a test file, and the counting of what its tasks leave behind. */
+import { readFileSync, readdirSync, existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+
+import { OwnDaemon } from "../../src/cli/own-daemon";
+import {
+  StockadeError,
+  type ConfigureRequest,
+  type Exit,
+  type StockadeClient,
+} from "../../src/client";
+
+export const PROGRAM = resolve(__dirname, "../../dist/bin/stockaded");
+
+let daemons = 0;
+
+export class TestDaemon implements AsyncDisposable {
+  private names = 0;
+
+  private constructor(
+    readonly daemon: OwnDaemon,
+    readonly cgroupRoot: string,
+    private readonly log: readonly string[],
+  ) {}
+
+  static async start(config: Record<string, unknown> = {}): Promise<TestDaemon> {
+    const cgroupRoot = `/stockade-test-${process.pid}-${daemons++}`;
+    const written: string[] = [];
+    const daemon = await OwnDaemon.start({
+      program: PROGRAM,
+      cgroupRoot,
+      config,
+      onLog: (text) => written.push(text),
+    });
+    return new TestDaemon(daemon, cgroupRoot, written);
+  }
+
+  get client(): StockadeClient {
+    return this.daemon.client;
+  }
+
+  get pid(): number {
+    if (this.daemon.pid === undefined) throw new Error("the daemon does not run");
+    return this.daemon.pid;
+  }
+
+  /** What the daemon has logged so far. */
+  get logged(): string {
+    return this.log.join("");
+  }
+
+  /** A name that no other task of this daemon has. */
+  freshName(): string {
+    return `t${this.names++}`;
+  }
+
+  /** Configures a shell script, in an alloc of its own unless the request names one. */
+  async configure(request: Partial<ConfigureRequest> = {}): Promise<string> {
+    const name = this.freshName();
+    const whole = { allocId: name, taskName: name, allowUnenforced: !isRoot(), ...request };
+    return (await this.client.configure(whole)).id;
+  }
+
+  /** Configure, Start and Wait of `sh -c script`; with everything it wrote. */
+  async run(script: string, request: Partial<ConfigureRequest> = {}): Promise<Ran> {
+    const id = await this.configure({ command: "/bin/sh", args: ["-c", script], ...request });
+    await this.client.start(id);
+    const { exit } = await this.client.wait(id);
+    if (exit === undefined) throw new Error("Wait answered no exit");
+    return { id, exit, ...(await this.output(id)) };
+  }
+
+  /** What a task has written so far, from the authoritative logs. */
+  async output(id: string): Promise<{ stdout: string; stderr: string }> {
+    const record = this.recordDir(id);
+    const [stdout, stderr] = await Promise.all(
+      ["stdout", "stderr"].map((stream) => readFile(join(record, "log", stream), "utf8")),
+    );
+    return { stdout: stdout ?? "", stderr: stderr ?? "" };
+  }
+
+  recordDir(id: string): string {
+    return join(this.daemon.directory, "state/tasks", id.split(/[/:]/).at(-1) ?? "");
+  }
+
+  allocDir(allocId: string): string {
+    return join(this.daemon.directory, "alloc", allocId);
+  }
+
+  /** Everything of tasks that is there now: cgroups, mounts, processes. Empty when none is alive. */
+  leftovers(): string[] {
+    return [...this.taskCgroups(), ...this.taskMounts(), ...this.taskProcesses()];
+  }
+
+  /** Descriptors that the daemon and its launcher hold. */
+  descriptors(): number {
+    return [this.pid, ...children(this.pid)]
+      .map((pid) => readdirSync(`/proc/${pid}/fd`).length)
+      .reduce((sum, count) => sum + count, 0);
+  }
+
+  taskCgroups(): string[] {
+    return cgroupMounts()
+      .map((mount) => join(mount, this.cgroupRoot))
+      .filter((root) => existsSync(root))
+      .flatMap((root) =>
+        readdirSync(root, { withFileTypes: true })
+          .filter((entry) => entry.isDirectory() && /^[0-9a-f]{8}-/.test(entry.name))
+          .map((entry) => join(root, entry.name)),
+      );
+  }
+
+  private taskMounts(): string[] {
+    return readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .filter((line) => line.includes(this.daemon.directory));
+  }
+
+  /** All below the launcher. */
+  private taskProcesses(): string[] {
+    return children(this.pid)
+      .flatMap((launcher) => descendants(launcher))
+      .map((pid) => `process ${pid}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.daemon[Symbol.asyncDispose]();
+  }
+}
+
+export interface Ran {
+  readonly id: string;
+  readonly exit: Exit;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export function isRoot(): boolean {
+  return process.geteuid?.() === 0;
+}
+
+/** Every cgroup hierarchy of this host. */
+export function cgroupMounts(): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => / - cgroup2? /.test(line))
+    .map((line) => line.split(" ")[4] ?? "");
+}
+
+function children(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/children`, "utf8")
+        .split(" ")
+        .filter((child) => child !== "")
+        .map(Number),
+    );
+  } catch {
+    return [];
+  }
+}
+
+function descendants(pid: number): number[] {
+  return children(pid).flatMap((child) => [child, ...descendants(child)]);
+}
+
+/** The error of a call that must fail. */
+export async function failure(call: Promise<unknown>): Promise<StockadeError> {
+  try {
+    await call;
+  } catch (error) {
+    if (error instanceof StockadeError) return error;
+    throw error;
+  }
+  throw new Error("the call succeeded, and should not have");
+}
+
+/** Polls until the condition holds; for what no event tells. */
+export async function until(condition: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
+  const end = Date.now() + ms * Number(process.env["STOCKADE_TEST_SLOW"] ?? 1);
+  while (!(await condition())) {
+    if (Date.now() > end) throw new Error("the condition did not come true in time");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
