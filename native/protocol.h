@@ -65,7 +65,6 @@
  */
 #define CREATE_USER_NS 1u  /* in a user namespace of its own */
 #define CREATE_NET_NS 2u   /* in a network namespace of its own */
-#define CREATE_SUBIDS 4u   /* with CREATE_USER_NS: map init_uid by newuidmap and newgidmap */
 #define MOUNT_READ_ONLY 1u /* recursively */
 #define MOUNT_OPTIONAL 2u  /* a source that is not there is skipped */
 #define MOUNT_LINK 4u      /* embed by links and copies instead of a bind mount */

@@ -54,7 +54,12 @@ export function parseMountinfo(text: string): readonly Mount[] {
     const [, , , root, dir] = before.split(" ");
     const [fstype, , superOptions] = after.split(" ");
     if (root === undefined || dir === undefined || (fstype !== "cgroup" && fstype !== "cgroup2")) continue;
-    mounts.push({ root: unescapePath(root), dir: unescapePath(dir), fstype, superOptions: (superOptions ?? "").split(",") });
+    mounts.push({
+      root: unescapePath(root),
+      dir: unescapePath(dir),
+      fstype,
+      superOptions: (superOptions ?? "").split(","),
+    });
   }
   return mounts;
 }
@@ -68,19 +73,25 @@ function preferred(mounts: readonly Mount[]): Mount | undefined {
  * The hierarchies to use; undefined when there are none. `v2Controllers`: what the v2 mount's
  * cgroup.controllers lists; a v2 tree without "memory" beside v1 controllers makes the host hybrid.
  */
-export function chooseMounts(mounts: readonly Mount[], v2Controllers: ReadonlySet<string>): CgroupMounts | undefined {
+export function chooseMounts(
+  mounts: readonly Mount[],
+  v2Controllers: ReadonlySet<string>,
+): CgroupMounts | undefined {
   const v2Mount = findV2(mounts);
   const v2 = v2Mount === undefined ? undefined : { dir: v2Mount.dir, root: v2Mount.root };
   const byMount = new Map<Mount, Hierarchy>();
   const v1 = new Map<V1Controller, Hierarchy>();
   for (const controller of V1_CONTROLLERS) {
-    const mount = preferred(mounts.filter((m) => m.fstype === "cgroup" && m.superOptions.includes(controller)));
+    const mount = preferred(
+      mounts.filter((m) => m.fstype === "cgroup" && m.superOptions.includes(controller)),
+    );
     if (mount === undefined) continue;
     const hierarchy = byMount.get(mount) ?? { dir: mount.dir, root: mount.root };
     byMount.set(mount, hierarchy);
     v1.set(controller, hierarchy);
   }
-  if (v2 !== undefined && (v1.size === 0 || v2Controllers.has("memory"))) return { mode: "v2", v2, v1: new Map() };
+  if (v2 !== undefined && (v1.size === 0 || v2Controllers.has("memory")))
+    return { mode: "v2", v2, v1: new Map() };
   if (v1.size === 0) return undefined;
   return { mode: v2 === undefined ? "v1" : "hybrid", v2, v1 };
 }

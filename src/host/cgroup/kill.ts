@@ -52,7 +52,9 @@ export function allDirs(place: CgroupPlace): readonly string[] {
 
 /** True: no process is left, in no hierarchy. A directory that is not there is empty. */
 export async function isEmpty(place: CgroupPlace): Promise<boolean> {
-  const v1 = place.v1Dirs.map(async (dir) => ((await readTextIfThere(join(dir, "cgroup.procs"))) ?? "") === "");
+  const v1 = place.v1Dirs.map(
+    async (dir) => ((await readTextIfThere(join(dir, "cgroup.procs"))) ?? "") === "",
+  );
   // cgroup.events, not cgroup.procs: it counts processes that are dying, and those of child cgroups.
   const v2 = place.v2Dir === undefined ? [] : [isUnpopulated(place.v2Dir)];
   return (await Promise.all([...v1, ...v2])).every((empty) => empty);
@@ -71,7 +73,8 @@ export async function killAll(place: CgroupPlace): Promise<void> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;
   let delayMs = FIRST_DELAY_MS;
   for (let round = 1; !(await isEmpty(place)); round++) {
-    const killed = place.v2Dir !== undefined && (await writeTextIfThere(join(place.v2Dir, "cgroup.kill"), "1"));
+    const killed =
+      place.v2Dir !== undefined && (await writeTextIfThere(join(place.v2Dir, "cgroup.kill"), "1"));
     if (killed && round % ROUNDS_OF_CGROUP_KILL !== 0) await thaw(place);
     else await killFrozen(place);
     if (await isEmpty(place)) return;
@@ -101,7 +104,8 @@ async function killFrozen(place: CgroupPlace): Promise<void> {
 async function killIfHere(place: CgroupPlace, pid: number): Promise<void> {
   if (!Number.isSafeInteger(pid) || pid <= 1 || pid === process.pid) return;
   const text = await readTextIfThere(`/proc/${pid}/cgroup`).catch(ignoreEnded);
-  if (text === undefined || ![...parseProcCgroup(text).values()].some((path) => place.shown.has(path))) return;
+  if (text === undefined || ![...parseProcCgroup(text).values()].some((path) => place.shown.has(path)))
+    return;
   try {
     process.kill(pid, "SIGKILL");
   } catch (error) {
@@ -150,10 +154,13 @@ export async function removeAll(place: CgroupPlace): Promise<void> {
   let delayMs = FIRST_DELAY_MS;
   for (;;) {
     const results = await Promise.allSettled(allDirs(place).map(removeDir));
-    const failures = results.flatMap((result): unknown[] => (result.status === "rejected" ? [result.reason] : []));
+    const failures = results
+      .filter((result) => result.status === "rejected")
+      .map((result): unknown => result.reason);
     if (failures.length === 0) return;
-    const other = failures.find((error) => !["EBUSY", "ENOTEMPTY"].includes(errorCode(error) ?? ""));
-    if (other !== undefined) throw other;
+    for (const error of failures) {
+      if (!["EBUSY", "ENOTEMPTY"].includes(errorCode(error) ?? "")) throw error;
+    }
     if (performance.now() > deadline) throw new CgroupBusy("remove", { cause: failures[0] });
     if (!(await removeChildren(place))) {
       await sleep(delayMs);

@@ -19,7 +19,9 @@ export interface LimitFile {
 /** Writes back what each file holds; a file that is missing or refuses it is a reason. */
 export async function tryLimits(files: readonly LimitFile[]): Promise<ReadonlyMap<LimitName, string>> {
   const tried = await Promise.all(files.map(async (file) => [file.limit, await tryLimit(file)] as const));
-  return new Map(tried.flatMap(([limit, reason]) => (reason === undefined ? [] : [[limit, reason] as const])));
+  return new Map(
+    tried.flatMap(([limit, reason]) => (reason === undefined ? [] : [[limit, reason] as const])),
+  );
 }
 
 async function tryLimit({ controller, dir, missing, file }: LimitFile): Promise<string | undefined> {
@@ -64,7 +66,10 @@ export async function findIoFacts(sysBlockDir: string, v2RootDir: string | undef
 }
 
 /** "major:minor" of each disk with a size, but those on top of others. */
-export async function findDisks(sysBlockDir: string, stackedMajors: ReadonlySet<string>): Promise<readonly string[]> {
+export async function findDisks(
+  sysBlockDir: string,
+  stackedMajors: ReadonlySet<string>,
+): Promise<readonly string[]> {
   const disks = await Promise.all(
     [...(await listNames(sysBlockDir))].map(async (name) => {
       const [size, dev] = await Promise.all([
@@ -72,7 +77,9 @@ export async function findDisks(sysBlockDir: string, stackedMajors: ReadonlySet<
         readTextIfThere(join(sysBlockDir, name, "dev")),
       ]);
       const device = (dev ?? "").trim();
-      return Number(size ?? 0) > 0 && device !== "" && !stackedMajors.has(device.split(":")[0] ?? "") ? [device] : [];
+      return Number(size ?? 0) > 0 && device !== "" && !stackedMajors.has(device.split(":")[0] ?? "")
+        ? [device]
+        : [];
     }),
   );
   return disks.flat();
@@ -81,6 +88,9 @@ export async function findDisks(sysBlockDir: string, stackedMajors: ReadonlySet<
 export const NO_IO_WEIGHT = "no disk's scheduler is bfq, and iocost is off";
 
 /** Those of the host's reasons that concern the limits asked for. */
-export function reasonsFor(limits: Limits, reasons: ReadonlyMap<LimitName, string>): ReadonlyMap<LimitName, string> {
+export function reasonsFor(
+  limits: Limits,
+  reasons: ReadonlyMap<LimitName, string>,
+): ReadonlyMap<LimitName, string> {
   return new Map([...reasons].filter(([limit]) => limits[limit] !== undefined));
 }

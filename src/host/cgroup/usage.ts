@@ -3,6 +3,7 @@
  *
  * Source: admin-guide/cgroup-v2.rst; admin-guide/cgroup-v1/{cpuacct,memory,blkio-controller,pids}.rst.
  */
+import type { Usage } from "../../tasks/exit.js";
 
 /** A flat keyed file ("user_usec 12\nsystem_usec 3\n"): the value of a key; undefined: no such key. */
 export function parseKeyed(text: string, key: string): bigint | undefined {
@@ -33,7 +34,12 @@ export function parseStackedMajors(procDevices: string): ReadonlySet<string> {
   const blockDevices = procDevices.split("Block devices:")[1] ?? "";
   for (const match of blockDevices.matchAll(/^\s*(\d+) (\S+)$/gm)) {
     const [, major, name] = match;
-    if (major !== undefined && name !== undefined && ["loop", "device-mapper", "md", "mdp", "bcache"].includes(name)) stacked.add(major);
+    if (
+      major !== undefined &&
+      name !== undefined &&
+      ["loop", "device-mapper", "md", "mdp", "bcache"].includes(name)
+    )
+      stacked.add(major);
   }
   return stacked;
 }
@@ -83,9 +89,20 @@ export function parseServiceBytesRead(text: string, stackedMajors: ReadonlySet<s
  * v1's times in microseconds from nanoseconds: `usage` is exact, the other two may be sampled at
  * the tick, so they only say how to divide it (as the kernel's cputime_adjust does for v2's cpu.stat).
  */
-export function divideCpuTime(usageNs: bigint, userNs: bigint, systemNs: bigint): { readonly userUs: bigint; readonly systemUs: bigint } {
+export function divideCpuTime(
+  usageNs: bigint,
+  userNs: bigint,
+  systemNs: bigint,
+): { readonly userUs: bigint; readonly systemUs: bigint } {
   const sampled = userNs + systemNs;
   const totalUs = usageNs / 1000n;
   const systemUs = sampled === 0n ? 0n : (totalUs * systemNs) / sampled;
   return { userUs: totalUs - systemUs, systemUs };
+}
+
+/** v2's cpu.stat, in microseconds. */
+export function parseCpuStat(text: string): Pick<Usage, "cpuUserUs" | "cpuSystemUs"> {
+  const cpuUserUs = parseKeyed(text, "user_usec");
+  const cpuSystemUs = parseKeyed(text, "system_usec");
+  return cpuUserUs === undefined || cpuSystemUs === undefined ? {} : { cpuUserUs, cpuSystemUs };
 }

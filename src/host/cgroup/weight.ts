@@ -51,3 +51,8 @@ export function parseDefaultWeight(text: string): bigint | undefined {
   const match = /^(?:default )?(\d+)$/m.exec(text);
   return match?.[1] === undefined ? undefined : BigInt(match[1]);
 }
+
+/** The kernel's default is a limit only if it was asked for. */
+export function unlessDefault<T>(value: T | undefined, standard: T, known: T | undefined): T | undefined {
+  return value === standard && known === undefined ? undefined : value;
+}

@@ -24,7 +24,7 @@ export const TO_DAEMON = {
   SIGNALLED: 107,
 } as const;
 
-export const CREATE_FLAGS = { USER_NS: 1, NET_NS: 2, SUBIDS: 4 } as const;
+export const CREATE_FLAGS = { USER_NS: 1, NET_NS: 2 } as const;
 export const MOUNT_FLAGS = { READ_ONLY: 1, OPTIONAL: 2, LINK: 4 } as const;
 export const REMOVE_SCOPES = { trees: 0, task: 1, alloc: 2 } as const;
 const EXIT_FLAGS = { ENDED: 1, STARTED: 2 } as const;
@@ -33,7 +33,9 @@ const EXIT_FLAGS = { ENDED: 1, STARTED: 2 } as const;
 export interface SandboxDefaults {
   readonly allocRoot: string;
   readonly initUid: number;
-  readonly userNamespace: "none" | "single" | "subids";
+  readonly userNamespace: boolean;
+  /** What /proc/<pid>/cgroup shows before a cgroup's path below the mount. */
+  readonly cgroupPrefix: string;
   readonly tmpBytes: bigint;
   readonly shmBytes: bigint;
   readonly logBytes: bigint;
@@ -65,16 +67,13 @@ function mountFlags(mount: MountSpec): number {
   );
 }
 
-const USER_NAMESPACE_FLAGS = {
-  none: 0,
-  single: CREATE_FLAGS.USER_NS,
-  subids: CREATE_FLAGS.USER_NS | CREATE_FLAGS.SUBIDS,
-} as const;
-
 export function encodeCreate(task: bigint, spec: SandboxSpec, defaults: SandboxDefaults): Buffer {
   const body = new BodyWriter();
   body
-    .u32(USER_NAMESPACE_FLAGS[defaults.userNamespace] | (spec.ownNetwork ? CREATE_FLAGS.NET_NS : 0))
+    .u32(
+      (defaults.userNamespace ? CREATE_FLAGS.USER_NS : 0) |
+        (spec.ownNetwork ? CREATE_FLAGS.NET_NS : 0),
+    )
     .u32(spec.uid)
     .u32(spec.gid)
     .u32(defaults.initUid)
@@ -85,7 +84,7 @@ export function encodeCreate(task: bigint, spec: SandboxSpec, defaults: SandboxD
     .string(spec.recordDir)
     .string(spec.taskName.slice(0, 63))
     .string(spec.workDir)
-    .string(spec.cgroup?.path ?? "")
+    .string(spec.cgroup === undefined ? "" : `${defaults.cgroupPrefix}${spec.cgroup.path}`)
     .string(spec.cgroup?.v2Dir ?? "")
     .list(spec.cgroup?.v1Dirs ?? [], (dir) => body.string(dir))
     .u64(defaults.tmpBytes)

@@ -1,0 +1,68 @@
+# What people and continuous integration run; each target starts with what it needs.
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.PHONY: build demo test test-long lint format clean preflight
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*')
+PROTOS := $(shell find proto -name '*.proto')
+PROGRAMS := dist/bin/stockaded dist/bin/stockade dist/bin/stockade-helper
+
+build: $(PROGRAMS) dist/js/.stamp
+
+-include native/native.mk
+
+# Says in one line what must be installed first, before a compiler would in many.
+preflight:
+	@.ci/preflight
+
+node_modules/.stamp: package-lock.json | preflight
+	npm ci --no-audit --no-fund
+	@touch $@
+
+src/gen/.stamp: $(PROTOS) buf.yaml buf.gen.yaml node_modules/.stamp
+	rm -rf src/gen
+	buf generate --include-imports
+	@touch $@
+
+dist/js/.stamp: $(SOURCES) tsconfig.json src/gen/.stamp
+	tsc
+	@touch $@
+
+dist/bin/stockaded: ENTRY := main.js
+dist/bin/stockade: ENTRY := cli/main.js
+dist/bin/stockaded dist/bin/stockade: Makefile
+	@mkdir -p $(@D)
+	@printf '#!/usr/bin/env node\nrequire("../js/%s");\n' $(ENTRY) >$@
+	@chmod 755 $@
+
+dist/bin/stockade-helper: | preflight
+
+demo: build
+	node dist/js/cli/demo.js
+
+test: build native-test
+	jest
+
+# What takes longer than ten minutes.
+test-long: build
+	jest --passWithNoTests --testMatch '<rootDir>/test/(chaos|long)/**/*.test.ts' --testTimeout 600000
+
+# The helper is built first: its warnings are errors.
+lint: node_modules/.stamp src/gen/.stamp dist/bin/stockade-helper
+	@.ci/preflight clang-format
+	tsc -p test
+	eslint --max-warnings 0 .
+	prettier --check --log-level warn .
+	buf lint
+	clang-format --dry-run -Werror native/*.c native/*.h
+	jest test/structure
+
+format: node_modules/.stamp
+	@.ci/preflight clang-format
+	eslint --fix . || true
+	prettier --write --log-level warn .
+	clang-format -i native/*.c native/*.h
+
+clean:
+	rm -rf dist src/gen node_modules/.stamp

@@ -1,0 +1,15 @@
+// Timeouts are for an idle machine; STOCKADE_TEST_SLOW stretches them where all is slower.
+const slow = Number(process.env.STOCKADE_TEST_SLOW ?? 1);
+
+/** @type {import("jest").Config} */
+module.exports = {
+  testEnvironment: "node",
+  // Suites that take longer, or drive a machine of their own, have targets of their own in the Makefile.
+  testMatch: ["<rootDir>/test/!(chaos|long|vm)/**/*.test.ts"],
+  transform: { "^.+\\.ts$": ["ts-jest", { tsconfig: "<rootDir>/test/tsconfig.json" }] },
+  moduleNameMapper: { "^(\\.{1,2}/.*)\\.js$": "$1" },
+  modulePathIgnorePatterns: ["<rootDir>/dist", "<rootDir>/.cache"],
+  reporters: ["default", "<rootDir>/test/support/reporter.js"],
+  maxWorkers: 2,
+  testTimeout: 60_000 * slow,
+};

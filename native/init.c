@@ -1,0 +1,574 @@
+/*
+ * Theory of operation. Init is the launcher's fork, pid 1 of the task's namespaces, in the
+ * cgroup of all inits. It makes the sandbox in the order of `steps` below, each step whole
+ * or the task is over; forks the command, which makes itself ready and waits; drops to a
+ * uid of its own with CAP_KILL alone; and says READY. From then on it waits for events:
+ *
+ *   control   START from the launcher. Its end before START: init gives up. After START a
+ *             launcher that goes is not missed.
+ *   gate      the command's last word before exec, or its closing.
+ *   signals   SIGCHLD: reaps whatever ends; with the main process, the task ends.
+ *   pipes     output, moved to the logs.
+ *
+ * The end: what is left in the pid namespace is killed and reaped, the pipes drained of
+ * what is in them (not to their end: a write end may have been passed to another task), the
+ * exit record written, ENDED said. When init exits, the kernel takes the namespaces.
+ */
+#define _GNU_SOURCE
+#include "init.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "credentials.h"
+#include "embed.h"
+#include "mounts.h"
+#include "output.h"
+#include "process.h"
+#include "protocol.h"
+#include "record.h"
+#include "sys.h"
+#include "taskdir.h"
+
+struct init {
+	const struct spec *spec;
+	struct cgroup_fds cgroups;
+	struct init_channels channels;
+	struct record_fds record;
+	int record_dir;
+	struct task_dirs dirs;
+	int root;
+	int write_ends[2];
+	struct output outputs[2];
+	int gate;
+	int proc;
+	int signals;
+	int command_pidfd;
+	pid_t command;
+	bool let_go;   /* START has been passed on */
+	bool ended;    /* the main process has been reaped */
+	struct exit_record exit;
+};
+
+static bool in_user_ns(const struct init *init)
+{
+	return (init->spec->flags & CREATE_USER_NS) != 0;
+}
+
+static int close_inherited(struct init *init, struct fault *reterr)
+{
+	/* 0, 1, 2 hold their places until the end, so that nothing else gets their numbers. */
+	int keep[6 + CGROUPS_MAX] = { 0, 1, 2, init->channels.control, init->channels.start_data, init->cgroups.v2 };
+	size_t count = 6;
+
+	for (size_t i = 0; i < init->cgroups.v1_count; i++)
+		keep[count++] = init->cgroups.v1[i];
+	/* The daemon's log is not init's to hold. */
+	if (dup2(0, 2) < 0 || close_all_but(keep, count) < 0)
+		return fail(reterr, STEP_CLOSE_INHERITED);
+	rename_process("stockade-init");
+	return 0;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int result = fd < 0 ? -1 : write_all(fd, text, strlen(text));
+
+	close_fd(&fd);
+	return result;
+}
+
+/* The one user that a plain user can map without help: itself (user_namespaces(7)). */
+static int map_ids(struct init *init, struct fault *reterr)
+{
+	char uids[64], gids[64];
+
+	if (!in_user_ns(init))
+		return 0;
+	(void)snprintf(uids, sizeof(uids), "%u %u 1", init->spec->uid, init->spec->uid);
+	(void)snprintf(gids, sizeof(gids), "%u %u 1", init->spec->gid, init->spec->gid);
+	if (write_file("/proc/self/setgroups", "deny") < 0 || write_file("/proc/self/uid_map", uids) < 0 ||
+	    write_file("/proc/self/gid_map", gids) < 0)
+		return fail(reterr, STEP_MAP_IDS);
+	return 0;
+}
+
+static int new_session(struct init *init, struct fault *reterr)
+{
+	sigset_t all;
+
+	/* Pid 1 gets only the signals that it asks for; these come by descriptor. */
+	(void)sigfillset(&all);
+	if (setsid() < 0 || sigprocmask(SIG_SETMASK, &all, NULL) < 0)
+		return fail(reterr, STEP_NEW_SESSION);
+	(void)sigemptyset(&all);
+	(void)sigaddset(&all, SIGCHLD);
+	init->signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (init->signals < 0)
+		return fail(reterr, STEP_NEW_SESSION);
+	return 0;
+}
+
+static int open_records(struct init *init, struct fault *reterr)
+{
+	return open_record(init->spec->record_dir, &init->record, &init->record_dir, reterr);
+}
+
+static int make_private(struct init *init, struct fault *reterr)
+{
+	(void)init;
+	return make_mounts_private(reterr);
+}
+
+static int make_alloc(struct init *init, struct fault *reterr)
+{
+	return make_alloc_dir(init->spec, &init->dirs, reterr);
+}
+
+static int make_task(struct init *init, struct fault *reterr)
+{
+	return make_task_dir(init->spec, &init->dirs, reterr);
+}
+
+static int link_task_logs(struct init *init, struct fault *reterr)
+{
+	(void)reterr;
+	link_logs(init->spec, &init->dirs, init->record_dir);
+	close_fd(&init->record_dir);
+	return 0;
+}
+
+static int embed(struct init *init, struct fault *reterr)
+{
+	return embed_trees(init->spec, init->dirs.task, reterr);
+}
+
+static int root_mount(struct init *init, struct fault *reterr)
+{
+	return mount_root(&init->dirs, &init->root, reterr);
+}
+
+static int binds(struct init *init, struct fault *reterr)
+{
+	return mount_binds(init->spec, init->root, reterr);
+}
+
+static int task_mounts(struct init *init, struct fault *reterr)
+{
+	return mount_dirs(&init->dirs, init->root, reterr);
+}
+
+static int proc_mount(struct init *init, struct fault *reterr)
+{
+	return mount_proc(init->root, reterr);
+}
+
+static int dev_mount(struct init *init, struct fault *reterr)
+{
+	return mount_dev(init->spec, init->root, reterr);
+}
+
+static int tmp_mounts(struct init *init, struct fault *reterr)
+{
+	return mount_tmp(init->spec, init->root, reterr);
+}
+
+static int seal(struct init *init, struct fault *reterr)
+{
+	return seal_root(init->root, reterr);
+}
+
+static int pivot(struct init *init, struct fault *reterr)
+{
+	if (pivot_root_to(init->root, reterr) < 0)
+		return -1;
+	close_fd(&init->root);
+	close_task_dirs(&init->dirs);
+	init->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (init->proc < 0)
+		return fail(reterr, STEP_PIVOT_ROOT);
+	return 0;
+}
+
+static int set_hostname(struct init *init, struct fault *reterr)
+{
+	if (sethostname(init->spec->hostname, strlen(init->spec->hostname)) < 0)
+		return fail(reterr, STEP_SET_HOSTNAME);
+	return 0;
+}
+
+static int raise_loopback(struct init *init, struct fault *reterr)
+{
+	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	int fd, result;
+
+	if (!(init->spec->flags & CREATE_NET_NS))
+		return 0;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	result = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &request);
+	if (result < 0)
+		(void)fail(reterr, STEP_RAISE_LOOPBACK);
+	close_fd(&fd);
+	return result;
+}
+
+/* The pipes are the task's user's: what it reopens by /dev/stderr it may write. */
+static int create_pipes(struct init *init, struct fault *reterr)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		int ends[2];
+
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			return fail_at(reterr, STEP_CREATE_PIPES, i);
+		init->outputs[i].pipe = ends[0];
+		init->outputs[i].log = init->record.log[i];
+		init->outputs[i].cap = init->spec->log_bytes;
+		init->write_ends[i] = ends[1];
+		if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0 ||
+		    fchown(ends[1], init->spec->uid, init->spec->gid) < 0)
+			return fail_at(reterr, STEP_CREATE_PIPES, i);
+	}
+	return 0;
+}
+
+static int clone_command(struct init *init, struct fault *reterr)
+{
+	int gate[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) < 0)
+		return fail(reterr, STEP_CLONE_COMMAND);
+	init->command = sys_clone(0, &init->command_pidfd, init->cgroups.v2);
+	if (init->command == 0) {
+		struct command command = {
+			.spec = init->spec,
+			.cgroups = &init->cgroups,
+			.gate = gate[1],
+			.start_data = init->channels.start_data,
+			.output = { init->write_ends[0], init->write_ends[1] },
+		};
+		run_command(&command);
+	}
+	if (init->command < 0)
+		(void)fail(reterr, STEP_CLONE_COMMAND);
+	close_fd(&gate[1]);
+	init->gate = gate[0];
+	return init->command < 0 ? -1 : 0;
+}
+
+/* The command's own steps, up to where it waits. */
+static int await_command(struct init *init, struct fault *reterr)
+{
+	struct fault said;
+
+	if (recv(init->gate, &said, sizeof(said), 0) != (ssize_t)sizeof(said))
+		return fail_with(reterr, STEP_CLONE_COMMAND, ECHILD);
+	if (said.step != STEP_OK) {
+		*reterr = said;
+		return -1;
+	}
+	return 0;
+}
+
+static struct identity own_identity(const struct init *init)
+{
+	return (struct identity){
+		.uid = in_user_ns(init) ? init->spec->uid : init->spec->init_uid,
+		.gid = in_user_ns(init) ? init->spec->gid : (gid_t)init->spec->init_uid,
+		.capabilities = 1ull << CAP_KILL,
+		.keep_ids = in_user_ns(init),
+	};
+}
+
+static int drop_privileges(struct init *init, struct fault *reterr)
+{
+	struct identity identity = own_identity(init);
+	int keep[] = {
+		init->channels.control, init->record.exit,     init->record.log[0], init->record.log[1],
+		init->outputs[0].pipe,	init->outputs[1].pipe, init->gate,	    init->proc,
+		init->signals,		init->command_pidfd,
+	};
+
+	if (close_all_but(keep, sizeof(keep) / sizeof(*keep)) < 0)
+		return fail(reterr, STEP_DROP_INIT_PRIVILEGES);
+	if (set_ids(&identity, reterr, STEP_DROP_INIT_PRIVILEGES) < 0 ||
+	    drop_capabilities(&identity, reterr, STEP_DROP_INIT_PRIVILEGES) < 0)
+		return -1;
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return fail(reterr, STEP_DROP_INIT_PRIVILEGES);
+	return 0;
+}
+
+static int verify_privileges(struct init *init, struct fault *reterr)
+{
+	struct identity identity = own_identity(init);
+
+	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
+		return fail_with(reterr, STEP_VERIFY_INIT, EPERM);
+	return verify_identity(&identity, reterr, STEP_VERIFY_INIT);
+}
+
+static int (*const steps[])(struct init *, struct fault *) = {
+	close_inherited, map_ids,	new_session,   open_records,	make_private,	   make_alloc,
+	make_task,	 link_task_logs, embed,	       root_mount,	binds,		   task_mounts,
+	proc_mount,	 dev_mount,	tmp_mounts,    seal,		pivot,		   set_hostname,
+	raise_loopback,	 create_pipes,	clone_command, await_command, drop_privileges, verify_privileges,
+};
+
+/* A launcher that is not there to hear it is not missed. */
+static void say(struct init *init, const struct from_init *words)
+{
+	(void)send(init->channels.control, words, sizeof(*words), MSG_NOSIGNAL);
+}
+
+static void say_ready(struct init *init)
+{
+	struct from_init words = { .word = INIT_READY };
+	struct iovec part = { .iov_base = &words, .iov_len = sizeof(words) };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct msghdr message = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
+	};
+
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.header), &init->command_pidfd, sizeof(int));
+	(void)sendmsg(init->channels.control, &message, MSG_NOSIGNAL);
+	close_fd(&init->command_pidfd);
+}
+
+static void say_fault(struct init *init, const struct fault *fault)
+{
+	struct from_init words = { .word = INIT_FAULT, .fault = *fault };
+
+	say(init, &words);
+}
+
+/* A child that was forked and has not executed anything has PF_FORKNOEXEC, also as a zombie. */
+static bool has_executed(const struct init *init)
+{
+	enum { PF_FORKNOEXEC = 0x40, FLAGS_FIELD = 9 };
+	char path[32], text[1024];
+	char *next;
+	ssize_t size;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%d/stat", init->command);
+	fd = openat(init->proc, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	size = read(fd, text, sizeof(text) - 1);
+	close_fd(&fd);
+	if (size <= 0)
+		return false;
+	text[size] = '\0';
+	/* The name may hold anything: fields are counted from its last bracket, the third is next. */
+	next = strrchr(text, ')');
+	for (int field = 2; next && field < FLAGS_FIELD; field++)
+		next = strchr(next + 1, ' ');
+	return next && (strtoul(next, NULL, 10) & PF_FORKNOEXEC) == 0;
+}
+
+static void note_started(struct init *init)
+{
+	struct from_init words = {
+		.word = INIT_STARTED,
+		.started_ns = now_ns(CLOCK_REALTIME),
+		.boottime_ns = now_ns(CLOCK_BOOTTIME),
+	};
+
+	init->exit.flags |= EXIT_STARTED;
+	init->exit.started_ns = words.started_ns;
+	(void)write_record(init->record.exit, &init->exit);
+	say(init, &words);
+}
+
+/* To be called before the command is reaped: the proof of exec lies in its /proc entry. */
+static void settle_gate(struct init *init)
+{
+	struct fault said;
+	ssize_t size;
+
+	if (init->gate < 0)
+		return;
+	size = recv(init->gate, &said, sizeof(said), MSG_DONTWAIT);
+	if (size < 0)
+		return;
+	close_fd(&init->gate);
+	if (size == 0 && has_executed(init)) {
+		note_started(init);
+		return;
+	}
+	if (size != (ssize_t)sizeof(said)) /* killed before exec */
+		said = (struct fault){ .step = STEP_EXEC, .error = ESRCH };
+	say_fault(init, &said);
+}
+
+static void reap(struct init *init)
+{
+	pid_t pid;
+	int status;
+
+	settle_gate(init);
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid != init->command)
+			continue;
+		init->ended = true;
+		init->exit.wait_status = status;
+		init->exit.exited_ns = now_ns(CLOCK_REALTIME);
+	}
+}
+
+static void take_signals(struct init *init)
+{
+	struct signalfd_siginfo info;
+
+	while (read(init->signals, &info, sizeof(info)) > 0)
+		;
+	reap(init);
+}
+
+/* Before START the launcher's end is the task's; after it, nobody is missed. */
+static void take_word(struct init *init)
+{
+	struct to_init word;
+	ssize_t size = recv(init->channels.control, &word, sizeof(word), MSG_DONTWAIT);
+
+	if (size < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (size != (ssize_t)sizeof(word)) {
+		if (!init->let_go)
+			_exit(0); /* the kernel kills the waiting command with its namespace */
+		close_fd(&init->channels.control);
+		return;
+	}
+	init->let_go = true;
+	(void)send(init->gate, &word.start_size, sizeof(word.start_size), MSG_NOSIGNAL);
+}
+
+enum { CONTROL, GATE, SIGNALS, STDOUT, STDERR, SOURCES };
+
+static void serve(struct init *init)
+{
+	struct pollfd sources[SOURCES] = {
+		[CONTROL] = { .fd = init->channels.control, .events = POLLIN },
+		[GATE] = { .fd = init->gate, .events = POLLIN },
+		[SIGNALS] = { .fd = init->signals, .events = POLLIN },
+		[STDOUT] = { .fd = init->outputs[0].pipe, .events = POLLIN },
+		[STDERR] = { .fd = init->outputs[1].pipe, .events = POLLIN },
+	};
+
+	if (poll(sources, SOURCES, -1) < 0)
+		return; /* EINTR */
+	if (sources[STDOUT].revents)
+		(void)drain_output(&init->outputs[0]);
+	if (sources[STDERR].revents)
+		(void)drain_output(&init->outputs[1]);
+	if (sources[GATE].revents)
+		settle_gate(init);
+	if (sources[SIGNALS].revents)
+		take_signals(init);
+	if (sources[CONTROL].revents && init->channels.control >= 0)
+		take_word(init);
+}
+
+/* All that is left in the pid namespace; a frozen process goes when it is thawed. */
+static void end_all(struct init *init)
+{
+	for (;;) {
+		struct pollfd sources[] = {
+			{ .fd = init->signals, .events = POLLIN },
+			{ .fd = init->outputs[0].pipe, .events = POLLIN },
+			{ .fd = init->outputs[1].pipe, .events = POLLIN },
+		};
+
+		(void)kill(-1, SIGKILL); /* ESRCH: nobody is left */
+		reap(init);
+		if (waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD)
+			return;
+		(void)poll(sources, 3, -1);
+		take_signals(init);
+		(void)drain_output(&init->outputs[0]);
+		(void)drain_output(&init->outputs[1]);
+	}
+}
+
+static void record_end(struct init *init)
+{
+	struct from_init words = { .word = INIT_ENDED };
+	struct exit_record *exit_record = &init->exit;
+	struct rusage usage = { 0 };
+
+	(void)drain_output(&init->outputs[0]);
+	(void)drain_output(&init->outputs[1]);
+	(void)getrusage(RUSAGE_CHILDREN, &usage);
+	exit_record->flags |= EXIT_ENDED;
+	exit_record->stdout_bytes = init->outputs[0].written;
+	exit_record->stderr_bytes = init->outputs[1].written;
+	exit_record->stdout_dropped = init->outputs[0].dropped;
+	exit_record->stderr_dropped = init->outputs[1].dropped;
+	exit_record->cpu_user_us = (uint64_t)usage.ru_utime.tv_sec * 1000000u + (uint64_t)usage.ru_utime.tv_usec;
+	exit_record->cpu_system_us = (uint64_t)usage.ru_stime.tv_sec * 1000000u + (uint64_t)usage.ru_stime.tv_usec;
+	exit_record->memory_peak_bytes = (uint64_t)usage.ru_maxrss * 1024u;
+	(void)write_record(init->record.exit, exit_record);
+	words.exit = *exit_record;
+	say(init, &words);
+}
+
+_Noreturn void run_init(const struct spec *spec, const struct cgroup_fds *cgroups,
+			const struct init_channels *channels)
+{
+	struct init init = {
+		.spec = spec,
+		.cgroups = *cgroups,
+		.channels = *channels,
+		.record = { .exit = -1, .log = { -1, -1 } },
+		.record_dir = -1,
+		.dirs = NO_TASK_DIRS,
+		.root = -1,
+		.write_ends = { -1, -1 },
+		.outputs = { { .pipe = -1, .log = -1 }, { .pipe = -1, .log = -1 } },
+		.gate = -1,
+		.proc = -1,
+		.signals = -1,
+		.command_pidfd = -1,
+	};
+	struct fault fault = { 0 };
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+		if (steps[i](&init, &fault) < 0) {
+			say_fault(&init, &fault);
+			_exit(0); /* the kernel kills what was forked */
+		}
+	}
+	say_ready(&init);
+	while (!init.ended)
+		serve(&init);
+	end_all(&init);
+	record_end(&init);
+	_exit(0);
+}

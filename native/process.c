@@ -1,0 +1,59 @@
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "sys.h"
+
+static char *arguments;
+static size_t arguments_size;
+
+void remember_arguments(int argc, char **argv)
+{
+	/* The kernel lays them out one after the other. */
+	arguments = argv[0];
+	arguments_size = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) - argv[0]);
+}
+
+void rename_process(const char *name)
+{
+	memset(arguments, 0, arguments_size);
+	strncpy(arguments, name, arguments_size);
+	(void)prctl(PR_SET_NAME, name, 0, 0, 0);
+}
+
+int close_all_but(int *fds, size_t count)
+{
+	unsigned int next = 0;
+
+	for (size_t i = 1; i < count; i++) { /* insertion sort: a handful */
+		int fd = fds[i];
+		size_t k = i;
+
+		for (; k > 0 && fds[k - 1] > fd; k--)
+			fds[k] = fds[k - 1];
+		fds[k] = fd;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (fds[i] < 0)
+			continue;
+		if ((unsigned int)fds[i] > next && sys_close_range(next, (unsigned int)fds[i] - 1) < 0)
+			return -1;
+		next = (unsigned int)fds[i] + 1;
+	}
+	return sys_close_range(next, UINT_MAX);
+}
+
+void reset_signals(void)
+{
+	struct sigaction action = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++)
+		(void)sigaction(number, &action, NULL); /* KILL and STOP refuse: they have no other */
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}

@@ -1,0 +1,89 @@
+#include "spec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "message.h"
+
+/* Least bytes of an item: a string is its size and its NUL. */
+enum { GROUP_SIZE = 4, STRING_SIZE = 5, MOUNT_SIZE = 2 * STRING_SIZE + 4 };
+
+bool is_name(const char *name)
+{
+	return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !strchr(name, '/');
+}
+
+static void *array(struct reader *reader, size_t count, size_t size)
+{
+	void *items = calloc(count > 0 ? count : 1, size);
+
+	if (!items)
+		reader->bad = true;
+	return items;
+}
+
+static void parse_groups(struct spec *spec, struct reader *reader)
+{
+	spec->group_count = read_count(reader, GROUP_SIZE);
+	spec->groups = array(reader, spec->group_count, sizeof(*spec->groups));
+	for (size_t i = 0; spec->groups && i < spec->group_count; i++)
+		spec->groups[i] = read_u32(reader);
+}
+
+static void parse_cgroups(struct spec *spec, struct reader *reader)
+{
+	spec->cgroup_v1_count = read_count(reader, STRING_SIZE);
+	spec->cgroup_v1 = array(reader, spec->cgroup_v1_count, sizeof(*spec->cgroup_v1));
+	for (size_t i = 0; spec->cgroup_v1 && i < spec->cgroup_v1_count; i++)
+		spec->cgroup_v1[i] = read_string(reader);
+}
+
+static void parse_mounts(struct spec *spec, struct reader *reader)
+{
+	spec->mount_count = read_count(reader, MOUNT_SIZE);
+	spec->mounts = array(reader, spec->mount_count, sizeof(*spec->mounts));
+	for (size_t i = 0; spec->mounts && i < spec->mount_count; i++) {
+		spec->mounts[i].source = read_string(reader);
+		spec->mounts[i].target = read_string(reader);
+		spec->mounts[i].flags = read_u32(reader);
+		if (spec->mounts[i].source[0] != '/' || spec->mounts[i].target[0] != '/')
+			reader->bad = true;
+	}
+}
+
+bool parse_spec(struct spec *ret_spec, const uint8_t *body, size_t size)
+{
+	struct reader reader = read_body(body, size);
+	struct spec *spec = ret_spec;
+
+	memset(spec, 0, sizeof(*spec));
+	spec->flags = read_u32(&reader);
+	spec->uid = read_u32(&reader);
+	spec->gid = read_u32(&reader);
+	spec->init_uid = read_u32(&reader);
+	parse_groups(spec, &reader);
+	spec->alloc_root = read_string(&reader);
+	spec->alloc_id = read_string(&reader);
+	spec->task_name = read_string(&reader);
+	spec->record_dir = read_string(&reader);
+	spec->hostname = read_string(&reader);
+	spec->work_dir = read_string(&reader);
+	spec->cgroup = read_string(&reader);
+	spec->cgroup_v2 = read_string(&reader);
+	parse_cgroups(spec, &reader);
+	spec->tmp_bytes = read_u64(&reader);
+	spec->shm_bytes = read_u64(&reader);
+	spec->log_bytes = read_u64(&reader);
+	spec->link_bytes = read_u64(&reader);
+	parse_mounts(spec, &reader);
+	return read_finished(&reader) && is_name(spec->alloc_id) && is_name(spec->task_name) &&
+	       spec->alloc_root[0] == '/' && spec->record_dir[0] == '/' && spec->work_dir[0] == '/';
+}
+
+void free_spec(struct spec *spec)
+{
+	free(spec->groups);
+	free(spec->cgroup_v1);
+	free(spec->mounts);
+	memset(spec, 0, sizeof(*spec));
+}

@@ -1,0 +1,48 @@
+/* What CREATE asks for, parsed. Strings point into the message's body. */
+#ifndef STOCKADE_SPEC_H
+#define STOCKADE_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct mount_spec {
+	const char *source;
+	const char *target;
+	uint32_t flags; /* MOUNT_* */
+};
+
+struct spec {
+	uint32_t flags; /* CREATE_* */
+	uid_t uid;
+	gid_t gid;
+	uid_t init_uid;
+	size_t group_count;
+	gid_t *groups;
+	const char *alloc_root;
+	const char *alloc_id;
+	const char *task_name;
+	const char *record_dir;
+	const char *hostname;
+	const char *work_dir;
+	const char *cgroup;
+	const char *cgroup_v2;
+	size_t cgroup_v1_count;
+	const char **cgroup_v1;
+	uint64_t tmp_bytes;
+	uint64_t shm_bytes;
+	uint64_t log_bytes;
+	uint64_t link_bytes;
+	size_t mount_count;
+	struct mount_spec *mounts;
+};
+
+/* False: the body is no CREATE. The spec's arrays are to be freed in both cases. */
+bool parse_spec(struct spec *ret_spec, const uint8_t *body, size_t size);
+void free_spec(struct spec *spec);
+
+/* True: one path component, neither "." nor "..", nor empty. */
+bool is_name(const char *name);
+
+#endif

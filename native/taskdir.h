@@ -1,0 +1,36 @@
+/* The alloc directory and the task's own, made and opened without following any link. */
+#ifndef STOCKADE_TASKDIR_H
+#define STOCKADE_TASKDIR_H
+
+#include "fault.h"
+#include "spec.h"
+
+struct task_dirs {
+	int alloc_root;
+	int alloc;  /* <alloc_root>/<alloc_id> */
+	int shared; /* its "alloc": /alloc in the task */
+	int task;   /* <alloc>/<task_name>: the task's root */
+	int local;  /* its "local": /local in the task */
+};
+
+#define NO_TASK_DIRS                                                                  \
+	(struct task_dirs)                                                            \
+	{                                                                             \
+		.alloc_root = -1, .alloc = -1, .shared = -1, .task = -1, .local = -1, \
+	}
+
+int make_alloc_dir(const struct spec *spec, struct task_dirs *dirs, struct fault *reterr);
+int make_task_dir(const struct spec *spec, struct task_dirs *dirs, struct fault *reterr);
+/* Hard links of the logs in /local, where the file system allows. */
+void link_logs(const struct spec *spec, const struct task_dirs *dirs, int record_dir);
+void close_task_dirs(struct task_dirs *dirs);
+
+/* Makes the directory if it is not there, and opens it; what is there is no link. */
+int make_dir_at(int parent, const char *name);
+/*
+ * Makes what a mount at the absolute path needs below root: its parents, and itself as a
+ * directory or an empty file. Opens it (O_PATH).
+ */
+int make_mount_point(int root, const char *path, bool is_directory);
+
+#endif

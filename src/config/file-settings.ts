@@ -1,0 +1,106 @@
+/** The keys of the configuration file: names, units, ranges, defaults. */
+import { DEFAULT_CHROOT } from "../tasks/chroot-map.js";
+import type { AllowedPath } from "../tasks/policy.js";
+import { checkPath } from "../tasks/task-path.js";
+import { ConfigError } from "./config-error.js";
+
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+const TIB = 2 ** 40;
+
+/** A page: no tmpfs is smaller. */
+const PAGE_BYTES = 4096;
+
+/** setTimeout takes 2^31 - 1 ms, which is 24.8 days. */
+const TTL_SECONDS_MAX = 20 * 24 * 3600;
+
+interface NumberKey {
+  /** Inclusive. */
+  readonly min: number;
+  readonly max: number;
+  readonly byDefault: number;
+}
+
+/** Whole numbers; the unit is in the name. */
+export const NUMBER_KEYS = {
+  // No user: Debian policy 9.2.2 leaves 65533 unassigned, as does systemd's UIDS-GIDS.md (65520 to
+  // 65533). One less is taken by the trial sandbox at the daemon's start, hence 2.
+  init_uid: { min: 2, max: 4_294_967_294, byDefault: 65_533 },
+  // Ours: large enough for a build's output, small enough for thousands of tasks on one disk.
+  log_bytes: { min: PAGE_BYTES, max: TIB, byDefault: 64 * MIB },
+  // 64 MiB is what Docker gives /dev/shm, and enough for small scratch files in /tmp. Both are
+  // charged to the task's memory.
+  tmp_bytes: { min: PAGE_BYTES, max: TIB, byDefault: 64 * MIB },
+  shm_bytes: { min: PAGE_BYTES, max: TIB, byDefault: 64 * MIB },
+  // Ours: the default chroot of a large Debian host fits.
+  link_bytes: { min: 0, max: TIB, byDefault: GIB },
+  // Ours: far longer than any client needs between two calls.
+  unstarted_ttl_seconds: { min: 1, max: TTL_SECONDS_MAX, byDefault: 300 },
+  // Ours: an orchestrator that was away for an hour still learns every exit.
+  ended_ttl_seconds: { min: 1, max: TTL_SECONDS_MAX, byDefault: 3600 },
+  // Ours: about 1 kB of memory each.
+  ended_max_records: { min: 0, max: 1_000_000, byDefault: 10_000 },
+  // Ours: each is two processes and one cgroup at least; pid_max is 32768 on small hosts.
+  max_tasks: { min: 1, max: 100_000, byDefault: 4096 },
+} as const satisfies Record<string, NumberKey>;
+
+export type NumberKeyName = keyof typeof NUMBER_KEYS;
+
+export type FileSettings = { readonly [K in NumberKeyName]: number } & {
+  readonly allowed_paths: readonly AllowedPath[];
+};
+
+/** What the default chroot shows, read-only. */
+const ALLOWED_PATHS: readonly AllowedPath[] = DEFAULT_CHROOT.map(({ source }) =>
+  Object.freeze({ path: source, writable: false }),
+);
+
+/** Checks what the file holds; absent keys get their defaults. Throws ConfigError. */
+export function checkFileSettings(content: unknown): FileSettings {
+  if (!isObject(content)) throw new ConfigError("--config: the file does not hold a JSON object");
+  for (const key of Object.keys(content)) {
+    if (key !== "allowed_paths" && !Object.hasOwn(NUMBER_KEYS, key)) {
+      throw new ConfigError(`--config: unknown key '${key}'`);
+    }
+  }
+  const numbers = Object.fromEntries(
+    Object.entries(NUMBER_KEYS).map(([name, rule]) => [name, checkNumber(name, content[name], rule)]),
+  ) as Record<NumberKeyName, number>;
+  return Object.freeze({ ...numbers, allowed_paths: checkAllowedPaths(content["allowed_paths"]) });
+}
+
+function checkNumber(name: string, value: unknown, { min, max, byDefault }: NumberKey): number {
+  if (value === undefined) return byDefault;
+  if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
+    throw new ConfigError(`--config: ${name} must be a whole number, ${min} to ${max}`);
+  }
+  return value;
+}
+
+function checkAllowedPaths(value: unknown): readonly AllowedPath[] {
+  if (value === undefined) return Object.freeze(ALLOWED_PATHS);
+  if (!Array.isArray(value)) throw new ConfigError("--config: allowed_paths must be a list");
+  return Object.freeze(value.map((entry: unknown, index) => checkAllowedPath(entry, index)));
+}
+
+function checkAllowedPath(entry: unknown, index: number): AllowedPath {
+  const name = `allowed_paths[${index}]`;
+  if (!isObject(entry)) throw new ConfigError(`--config: ${name} must be an object`);
+  const unknown = Object.keys(entry).find((key) => key !== "path" && key !== "writable");
+  if (unknown !== undefined) throw new ConfigError(`--config: unknown key '${unknown}' in ${name}`);
+  const { path, writable = false } = entry;
+  if (typeof path !== "string") throw new ConfigError(`--config: ${name}.path must be a string`);
+  if (typeof writable !== "boolean") {
+    throw new ConfigError(`--config: ${name}.writable must be true or false`);
+  }
+  try {
+    checkPath(`${name}.path`, path);
+  } catch (error) {
+    throw new ConfigError(`--config: ${(error as Error).message}`, { cause: error });
+  }
+  return Object.freeze({ path, writable });
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

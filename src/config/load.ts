@@ -1,0 +1,139 @@
+/** From command line, environment and file to the daemon's configuration. */
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+
+import type { Config } from "./config.js";
+import { ConfigError } from "./config-error.js";
+import { defaultSocket, defaultStateDir, type Environment } from "./default-paths.js";
+import { checkFileSettings, type FileSettings } from "./file-settings.js";
+import { parseListenAddress, unixAddress } from "./listen-address.js";
+
+/** The same as package.json's; a test holds them equal. */
+export const VERSION = "0.1.0";
+
+export type Asked =
+  | { readonly kind: "help" }
+  | { readonly kind: "version" }
+  | { readonly kind: "serve"; readonly config: Config };
+
+const FLAGS = {
+  listen: { type: "string", multiple: true },
+  "state-dir": { type: "string" },
+  "alloc-dir": { type: "string" },
+  "cgroup-root": { type: "string" },
+  config: { type: "string" },
+  "insecure-tcp": { type: "boolean" },
+  "allow-uncontained": { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+  version: { type: "boolean" },
+} as const;
+
+export function usage(): string {
+  return `usage: stockaded [flags]
+
+  --listen unix:<path>|<host>:<port>  where to listen; repeatable
+                                      (root: unix:/run/stockade/stockaded.sock,
+                                      else below $XDG_RUNTIME_DIR)
+  --state-dir <path>                  records of tasks
+                                      (root: /var/lib/stockade, else below $XDG_STATE_HOME)
+  --alloc-dir <path>                  alloc directories (<state-dir>/alloc)
+  --cgroup-root <path>                below the cgroup mount: /stockade
+                                      (the cgroup of stockade-tasks.service, or /stockade)
+  --config <path>                     JSON file with all other settings
+  --insecure-tcp                      allow TCP on loopback, for every user of this host
+  --allow-uncontained                 start also where tasks cannot be contained
+  --help                              this text
+  --version                           the version
+`;
+}
+
+/**
+ * Reads the configuration: a flag, else its default; all that has no flag from the file that
+ * --config names, else its default. Relative paths start at the working directory.
+ *
+ * @param argv without the program
+ * @param root whether the daemon runs as root
+ * @throws ConfigError
+ */
+export function load(
+  argv: readonly string[],
+  env: Environment,
+  root: boolean = process.geteuid?.() === 0,
+): Asked {
+  const flags = parseFlags(argv);
+  if (flags.help === true) return { kind: "help" };
+  if (flags.version === true) return { kind: "version" };
+  const stateDir = directory("--state-dir", flags["state-dir"]) ?? defaultStateDir(root, env);
+  const listen = flags.listen?.map((text) => parseListenAddress(text, flags["insecure-tcp"] === true));
+  const config: Config = {
+    listen: Object.freeze(listen ?? [unixAddress(defaultSocket(root, env, stateDir))]),
+    stateDir,
+    allocDir: directory("--alloc-dir", flags["alloc-dir"]) ?? join(stateDir, "alloc"),
+    cgroupRoot: checkCgroupRoot(flags["cgroup-root"]),
+    allowUncontained: flags["allow-uncontained"] === true,
+    ...fromFile(readSettings(flags.config)),
+  };
+  return { kind: "serve", config: Object.freeze(config) };
+}
+
+function parseFlags(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options: FLAGS, allowPositionals: false }).values;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "";
+    if (!code.startsWith("ERR_PARSE_ARGS_")) throw error;
+    // The first sentence says what is wrong and names the flag; the others are advice.
+    const [first = ""] = (error as Error).message.split(/\. |\n/);
+    throw new ConfigError(`${first.charAt(0).toLowerCase()}${first.slice(1)}`, { cause: error });
+  }
+}
+
+function directory(flag: string, path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  if (path === "" || path.includes("\0")) throw new ConfigError(`${flag} is no path`);
+  const absolute = resolve(path);
+  if (absolute === "/") throw new ConfigError(`${flag} cannot be the root directory`);
+  return absolute;
+}
+
+function checkCgroupRoot(path: string | undefined): string | undefined {
+  if (path === undefined) return undefined;
+  const parts = path.split("/").slice(1);
+  const plain = path.startsWith("/") && parts.every((part) => /^(?!\.{1,2}$)[A-Za-z0-9_@:.-]+$/.test(part));
+  if (!plain) throw new ConfigError("--cgroup-root is not an absolute path of plain names");
+  return path;
+}
+
+function readSettings(path: string | undefined): FileSettings {
+  if (path === undefined) return checkFileSettings({});
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
+    throw new ConfigError(`--config: cannot read '${path}': ${code}`, { cause: error });
+  }
+  let content: unknown;
+  try {
+    content = JSON.parse(text);
+  } catch (error) {
+    throw new ConfigError(`--config: '${path}' holds no JSON`, { cause: error });
+  }
+  return checkFileSettings(content);
+}
+
+function fromFile(settings: FileSettings) {
+  return {
+    initUid: settings.init_uid,
+    logBytes: BigInt(settings.log_bytes),
+    tmpBytes: BigInt(settings.tmp_bytes),
+    shmBytes: BigInt(settings.shm_bytes),
+    linkBytes: BigInt(settings.link_bytes),
+    unstartedTtlMs: settings.unstarted_ttl_seconds * 1000,
+    endedTtlMs: settings.ended_ttl_seconds * 1000,
+    endedMaxRecords: settings.ended_max_records,
+    maxTasks: settings.max_tasks,
+    allowedPaths: settings.allowed_paths,
+  };
+}

@@ -1,0 +1,172 @@
+/**
+ * The daemon: reads its configuration, builds the parts, wires them, listens, stops.
+ * Only here: argv, process.env and signals.
+ */
+import { resolve } from "node:path";
+
+import type { Config } from "./config/config.js";
+import { ConfigError } from "./config/config-error.js";
+import { load, usage, VERSION } from "./config/load.js";
+import { claimRoot } from "./host/cgroup/owner.js";
+import { openCgroupRoot, type CgroupRoot } from "./host/cgroup/root.js";
+import { openDirectories } from "./host/directories.js";
+import { Launcher } from "./host/helper/launcher.js";
+import { LinuxPaths } from "./host/host-paths.js";
+import { checkKernel } from "./host/kernel.js";
+import { lockDirectory } from "./host/lock.js";
+import { StderrLog } from "./host/log.js";
+import { planPrivileges, type Privileges } from "./host/privileges.js";
+import { probeSandbox } from "./host/probe.js";
+import { clearSocket, restrictSocket } from "./host/socket.js";
+import { HostUsers } from "./host/users.js";
+import { RpcServer } from "./rpc/server.js";
+import { TaskStore } from "./store/task-store.js";
+import { Executor } from "./tasks/executor.js";
+import { MountResolver } from "./tasks/mount-resolver.js";
+import { Undo } from "./tasks/undo.js";
+
+/** Writes to cgroup files can block while the kernel reclaims: one must not hold up the others. */
+const IO_THREADS = "16";
+
+/** How long calls under way may take once the daemon stops, in milliseconds. */
+const STOP_GRACE_MS = 1_000;
+
+/** Exit status of a daemon whose configuration cannot be. */
+const EXIT_USAGE = 2;
+
+const HELPER = resolve(__dirname, "../bin/stockade-helper");
+
+async function main(log: StderrLog): Promise<void> {
+  process.env["UV_THREADPOOL_SIZE"] ??= IO_THREADS;
+  // Nothing that the daemon makes is for others, not even for a moment.
+  process.umask(0o077);
+  const asked = load(process.argv.slice(2), process.env);
+  switch (asked.kind) {
+    case "help":
+      process.stdout.write(usage());
+      return;
+    case "version":
+      process.stdout.write(`stockaded ${VERSION}\n`);
+      return;
+    case "serve":
+      return serve(asked.config, log);
+  }
+}
+
+async function serve(config: Config, log: StderrLog): Promise<void> {
+  const stopAsked = new Promise<string>((stop) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, stop);
+  });
+  const undo = new Undo();
+  try {
+    const failed = await build(config, log, undo);
+    const why = await Promise.race([stopAsked, failed]);
+    if (why instanceof Error) throw why;
+    log.info("stopping", { signal: why });
+  } finally {
+    await undo.run((error) => log.error("cannot stop a part of the daemon", { error }));
+  }
+}
+
+/** Builds the parts in the order they depend on each other. Resolves with what ends the daemon by itself. */
+async function build(config: Config, log: StderrLog, undo: Undo): Promise<Promise<Error>> {
+  checkKernel();
+  const own = await openDirectories(HELPER, config.stateDir, config.allocDir);
+  undo.add(() => Promise.all(own.locks.map((lock) => lock.close())));
+  const records = new TaskStore(own.tasks);
+  const privileges = planPrivileges(config.initUid);
+  const cgroups = privileges.root ? await ownCgroupRoot(config, own.stateId, undo) : undefined;
+  const swept = { cgroups: (await cgroups?.sweep({ inits: true })) ?? 0, records: await records.sweep() };
+  if (swept.cgroups + swept.records > 0) log.info("removed what an earlier daemon left", swept);
+
+  const launcher = await startLauncher(config, privileges, cgroups, undo);
+  await probeSandbox(launcher, cgroups?.host, records, privileges.probeUser);
+
+  const paths = new LinuxPaths(config.allocDir);
+  const executor = new Executor({
+    users: new HostUsers({ initUid: config.initUid, only: privileges.onlyUser }),
+    mounts: new MountResolver(config.allowedPaths, paths),
+    sandboxes: launcher,
+    paths,
+    cgroups: cgroups?.host,
+    records,
+    log,
+    unenforced: privileges.unenforced,
+    retention: {
+      endedTtlMs: config.endedTtlMs,
+      endedMaxRecords: config.endedMaxRecords,
+      maxTasks: config.maxTasks,
+    },
+    unstartedTtlMs: config.unstartedTtlMs,
+  });
+  undo.add(() => executor.stop());
+  await listen(config, executor, log, undo);
+  log.info("ready", {
+    version: VERSION,
+    listen: config.listen,
+    cgroups: cgroups === undefined ? "none" : `${cgroups.mode} ${cgroups.root}`,
+    unenforced: privileges.unenforced.map(({ name }) => name),
+  });
+  return launcher.gone;
+}
+
+async function ownCgroupRoot(config: Config, stateId: string, undo: Undo): Promise<CgroupRoot> {
+  const root = await openCgroupRoot(config.cgroupRoot === undefined ? {} : { root: config.cgroupRoot });
+  undo.add(() => root.remove());
+  const lock = await lockDirectory(HELPER, root.lockDir);
+  undo.add(() => lock.close());
+  undo.add(await claimRoot(root.lockDir, root.root, stateId));
+  return root;
+}
+
+async function startLauncher(
+  config: Config,
+  privileges: Privileges,
+  cgroups: CgroupRoot | undefined,
+  undo: Undo,
+): Promise<Launcher> {
+  const launcher = await Launcher.start(
+    HELPER,
+    {
+      allocRoot: config.allocDir,
+      initUid: config.initUid,
+      userNamespace: privileges.userNamespace,
+      cgroupPrefix: cgroups?.shownPrefix ?? "",
+      tmpBytes: config.tmpBytes,
+      shmBytes: config.shmBytes,
+      logBytes: config.logBytes,
+      linkBytes: config.linkBytes,
+    },
+    async (pid) => cgroups?.moveToInits(pid),
+  );
+  undo.add(() => launcher.stop());
+  return launcher;
+}
+
+async function listen(
+  config: Config,
+  executor: Executor,
+  log: StderrLog,
+  undo: Undo,
+): Promise<void> {
+  const server = new RpcServer(executor, (error) => log.error("internal error", { error }));
+  undo.add(() => server.stop(STOP_GRACE_MS));
+  for (const address of config.listen) {
+    if (address.kind === "unix") await clearSocket(address.path);
+    await server.listen(address.text);
+    if (address.kind === "unix") await restrictSocket(address.path);
+  }
+  server.setServing(true);
+  undo.add(() => server.setServing(false));
+}
+
+const daemonLog = new StderrLog();
+main(daemonLog).then(
+  // Streams of clients that are slow to go must not keep a daemon that has stopped.
+  () => process.exit(0),
+  (error: unknown) => {
+    if (error instanceof ConfigError) process.stderr.write(`stockaded: ${error.message}\n`);
+    else daemonLog.error(error instanceof Error ? error.message : String(error), { error });
+    process.exit(error instanceof ConfigError ? EXIT_USAGE : 1);
+  },
+);

@@ -1,0 +1,228 @@
+/** A Configure request checked for everything that can be said without looking at the host. */
+import { isIP } from "node:net";
+
+import { DEFAULT_CHROOT, type ChrootEntry } from "./chroot-map.js";
+import { LOCAL_DIR } from "./environment.js";
+import { exclusiveFields, invalidField, missingField } from "./errors.js";
+import { parseNumericId } from "./numeric-id.js";
+import type { UserRequest } from "./ports-users.js";
+import { checkPath, checkTarget } from "./task-path.js";
+import { splitWords } from "./words.js";
+
+export type ChrootMethodName = "bind" | "link";
+export type NetworkModeName = "none" | "host";
+
+/** As in the request. */
+export interface MountInput {
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+}
+
+/** A Configure request as it arrives: empty strings and collections are what was not given. */
+export interface ConfigureInput {
+  readonly allocId: string;
+  readonly taskName: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly commandLine: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly user: string;
+  readonly group: string;
+  readonly supplementaryGroups: readonly string[];
+  readonly workDir: string;
+  readonly chroot: Readonly<Record<string, string>>;
+  readonly chrootMethod: ChrootMethodName;
+  readonly mounts: readonly MountInput[];
+  readonly network: NetworkModeName;
+  readonly ip: string;
+  readonly ports: Readonly<Record<string, number>>;
+  readonly meta: Readonly<Record<string, string>>;
+  readonly allowUnenforced: boolean;
+}
+
+/** What is to be executed, before anything is replaced. */
+export type CommandInput =
+  | { readonly kind: "program"; readonly program: string; readonly args: readonly string[] }
+  | { readonly kind: "line"; readonly line: string };
+
+export interface TaskSpec extends UserRequest {
+  readonly allocId: string;
+  readonly taskName: string;
+  readonly command: CommandInput;
+  readonly env: ReadonlyMap<string, string>;
+  readonly workDir: string;
+  readonly chroot: readonly ChrootEntry[];
+  readonly chrootMethod: ChrootMethodName;
+  readonly mounts: readonly MountInput[];
+  readonly network: NetworkModeName;
+  readonly ip: string | undefined;
+  readonly ports: ReadonlyMap<string, number>;
+  readonly meta: ReadonlyMap<string, string>;
+  readonly allowUnenforced: boolean;
+}
+
+/** Names directories, so no separator, and neither "." nor ".." can be one. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+/** The shared directory's name in the alloc directory, beside those of the tasks. */
+const RESERVED_TASK_NAME = "alloc";
+
+/** Becomes part of an environment variable's name. */
+const LABEL = /^[A-Za-z0-9_.-]+$/;
+
+const PORT_MAX = 65_535;
+
+/**
+ * Checks a request. Throws a TaskError (FIELD_MISSING, FIELD_INVALID, FIELDS_EXCLUSIVE) for the
+ * first field that cannot be.
+ *
+ * How long arguments and environment may be is the kernel's word, and Start's answer.
+ */
+export function checkConfigure(input: ConfigureInput): TaskSpec {
+  checkName("alloc_id", input.allocId);
+  checkName("task_name", input.taskName);
+  if (input.taskName === RESERVED_TASK_NAME) {
+    throw invalidField("task_name", `task_name cannot be '${RESERVED_TASK_NAME}'`);
+  }
+  const spec: TaskSpec = {
+    allocId: input.allocId,
+    taskName: input.taskName,
+    command: checkCommand(input),
+    env: checkEnv(input.env),
+    ...checkUsers(input),
+    workDir: checkWorkDir(input.workDir),
+    ...checkMounts(input),
+    chrootMethod: oneOf("chroot_method", input.chrootMethod, ["bind", "link"]),
+    network: oneOf("network.mode", input.network, ["none", "host"]),
+    ip: checkIp(input.ip),
+    ports: checkPorts(input.ports),
+    meta: checkMeta(input.meta),
+    allowUnenforced: input.allowUnenforced,
+  };
+  return Object.freeze(spec);
+}
+
+function checkName(field: string, value: string): void {
+  if (value === "") throw missingField(field);
+  if (!NAME.test(value)) throw invalidField(field, `${field} must match [A-Za-z0-9][A-Za-z0-9._-]{0,127}`);
+}
+
+function checkCommand({ command, args, commandLine }: ConfigureInput): CommandInput {
+  if (commandLine === "") {
+    if (command === "") throw missingField("command");
+    refuseNul("command", command);
+    args.forEach((arg, index) => refuseNul(`args[${index}]`, arg));
+    return Object.freeze({ kind: "program", program: command, args: Object.freeze([...args]) });
+  }
+  if (command !== "") throw exclusiveFields("command_line", "command");
+  if (args.length > 0) throw exclusiveFields("args", "command_line");
+  refuseNul("command_line", commandLine);
+  // Split again at Start, when the whole environment is known; the words do not depend on it.
+  const [program] = splitWords(commandLine, new Map());
+  if (program === undefined) throw invalidField("command_line", "command_line has no word");
+  if (program === "") throw invalidField("command_line", "command_line has an empty first word");
+  return Object.freeze({ kind: "line", line: commandLine });
+}
+
+function checkEnv(env: ConfigureInput["env"]): ReadonlyMap<string, string> {
+  const result = new Map(Object.entries(env));
+  for (const [name, value] of result) {
+    if (name === "") throw invalidField("env", "env has an empty name");
+    if (name.includes("=")) throw invalidField("env", "env has a name with '=' in it");
+    refuseNul("env", name);
+    refuseNul("env", value);
+  }
+  return result;
+}
+
+function checkUsers({ user, group, supplementaryGroups }: ConfigureInput): UserRequest {
+  checkUserOrGroup("user", user);
+  checkUserOrGroup("group", group);
+  supplementaryGroups.forEach((value, index) => {
+    const field = `supplementary_groups[${index}]`;
+    if (value === "") throw invalidField(field, `${field} is empty`);
+    checkUserOrGroup(field, value);
+  });
+  return { user, group, supplementaryGroups: Object.freeze([...supplementaryGroups]) };
+}
+
+function checkUserOrGroup(field: string, value: string): void {
+  refuseNul(field, value);
+  if (Number.isNaN(parseNumericId(value))) {
+    throw invalidField(field, `${field} is a number of more than 32 bits`);
+  }
+}
+
+function checkWorkDir(workDir: string): string {
+  if (workDir === "") return LOCAL_DIR;
+  checkPath("work_dir", workDir);
+  return workDir;
+}
+
+/** Each path inside the task is one thing alone: two sources for it would hide each other. */
+function checkMounts(input: ConfigureInput): Pick<TaskSpec, "chroot" | "mounts"> {
+  const given = Object.entries(input.chroot);
+  const taken = new Set<string>();
+  const take = (field: string, target: string): void => {
+    checkTarget(field, target);
+    if (taken.has(target)) throw invalidField(field, `${field} is a path that something else is mounted on`);
+    taken.add(target);
+  };
+  for (const [source, target] of given) {
+    checkPath("chroot", source);
+    take("chroot", target);
+  }
+  const chroot =
+    given.length === 0
+      ? DEFAULT_CHROOT
+      : given.map(([source, target]) => Object.freeze({ source, target, optional: false }));
+  for (const { target } of chroot) taken.add(target);
+  const mounts = input.mounts.map(({ source, target, readOnly }, index) => {
+    checkPath(`mounts[${index}].source`, source);
+    take(`mounts[${index}].target`, target);
+    return Object.freeze({ source, target, readOnly });
+  });
+  return { chroot: Object.freeze(chroot), mounts: Object.freeze(mounts) };
+}
+
+/** The types say it already; what comes over the wire may say otherwise. */
+function oneOf<T extends string>(field: string, value: T, values: readonly T[]): T {
+  if (!values.includes(value)) throw invalidField(field, `${field} has an unknown value`);
+  return value;
+}
+
+function checkIp(ip: string): string | undefined {
+  if (ip === "") return undefined;
+  if (isIP(ip) === 0) throw invalidField("ip", "ip is no IPv4 or IPv6 address");
+  return ip;
+}
+
+function checkPorts(ports: ConfigureInput["ports"]): ReadonlyMap<string, number> {
+  const result = new Map(Object.entries(ports));
+  for (const [label, port] of result) {
+    if (!LABEL.test(label)) throw invalidField("ports", "ports has a label that does not match [A-Za-z0-9_.-]+");
+    if (!Number.isInteger(port) || port < 1 || port > PORT_MAX) {
+      throw invalidField("ports", `ports must be 1 to ${PORT_MAX}, and '${label}' is ${port}`);
+    }
+  }
+  return result;
+}
+
+function checkMeta(meta: ConfigureInput["meta"]): ReadonlyMap<string, string> {
+  const result = new Map(Object.entries(meta));
+  const upperCased = new Set<string>();
+  for (const [key, value] of result) {
+    if (!LABEL.test(key)) throw invalidField("meta", "meta has a key that does not match [A-Za-z0-9_.-]+");
+    refuseNul("meta", value);
+    if (upperCased.has(key.toUpperCase())) {
+      throw invalidField("meta", `meta has two keys that become NOMAD_META_${key.toUpperCase()}`);
+    }
+    upperCased.add(key.toUpperCase());
+  }
+  return result;
+}
+
+function refuseNul(field: string, value: string): void {
+  if (value.includes("\0")) throw invalidField(field, `${field} holds a NUL byte`);
+}

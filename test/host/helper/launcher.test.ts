@@ -1,0 +1,93 @@
+import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+import { Launcher } from "../../../src/host/helper/launcher";
+import type { SandboxSpec } from "../../../src/tasks/ports";
+
+const HELPER = resolve(__dirname, "../../../dist/bin/stockade-helper");
+const root = process.geteuid?.() === 0;
+const uid = root ? 65534 : (process.geteuid?.() ?? 0);
+const gid = root ? 65534 : (process.getegid?.() ?? 0);
+
+describe("the launcher", () => {
+  let directory: string;
+  let launcher: Launcher;
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "stockade-launcher-"));
+    await mkdir(join(directory, "record"));
+    await mkdir(join(directory, "alloc"));
+    launcher = await Launcher.start(
+      HELPER,
+      {
+        allocRoot: join(directory, "alloc"),
+        initUid: 65533,
+        userNamespace: !root,
+        cgroupPrefix: "",
+        tmpBytes: 1n << 20n,
+        shmBytes: 1n << 20n,
+        logBytes: 1n << 20n,
+        linkBytes: 1n << 30n,
+      },
+      async () => undefined,
+    );
+  });
+
+  afterEach(async () => {
+    await launcher.stop();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  function spec(): SandboxSpec {
+    const mounts = ["/usr/bin", "/usr/lib", "/lib64", "/bin", "/lib"].map((path) => ({
+      source: path,
+      target: path,
+      readOnly: true,
+      optional: true,
+      link: false,
+    }));
+    return {
+      uid,
+      gid,
+      groups: [],
+      allocId: "alloc1",
+      taskName: "task1",
+      recordDir: join(directory, "record"),
+      workDir: "/local",
+      ownNetwork: true,
+      mounts,
+      cgroup: undefined,
+    };
+  }
+
+  it("makes a sandbox, starts its command and tells its end", async () => {
+    const sandbox = await launcher.create(spec(), new AbortController().signal);
+    expect(sandbox.initPid).toBeGreaterThan(0);
+    expect(sandbox.commandPid).toBeGreaterThan(sandbox.initPid);
+    await sandbox.start({
+      argv: ["sh", "-c", "echo hello; echo problem > /dev/stderr; exit 7"],
+      env: new Map([["PATH", "/usr/bin"]]),
+    });
+    const exit = await sandbox.ended;
+    expect(exit).toMatchObject({ started: true, ended: true, waitStatus: 7 << 8 });
+    expect(await readFile(join(directory, "record/log/stdout"), "utf8")).toBe("hello\n");
+    expect(await readFile(join(directory, "record/log/stderr"), "utf8")).toBe("problem\n");
+  });
+
+  it("tells which step failed", async () => {
+    const sandbox = await launcher.create(spec(), new AbortController().signal);
+    const started = sandbox.start({ argv: ["nothing"], env: new Map([["PATH", "/usr/bin"]]) });
+    await expect(started).rejects.toMatchObject({
+      fault: { step: "FIND_COMMAND", errno: "ENOENT" },
+    });
+    expect(await sandbox.ended).toMatchObject({ started: false });
+  });
+
+  it("leaves nothing of a sandbox whose making is given up", async () => {
+    const given = new AbortController();
+    const made = launcher.create(spec(), given.signal);
+    given.abort(new Error("given up"));
+    await expect(made).rejects.toThrow("given up");
+  });
+});

@@ -1,0 +1,118 @@
+/**
+ * The rooms of src/ and what each may know: `rpc → tasks ← host, store`, `cli → client → gen`. Files directly in
+ * src/ wire the daemon together and may know everything.
+ */
+import { readFileSync, readdirSync } from "node:fs";
+import { join, relative } from "node:path";
+import ts from "typescript";
+
+const SRC = join(__dirname, "../../src");
+
+interface Room {
+  /** Other rooms that it may import. */
+  readonly rooms: readonly string[];
+  /** What it may import of RESTRICTED. */
+  readonly powers?: readonly string[];
+  readonly why: string;
+}
+
+const ROOMS: Readonly<Record<string, Room>> = {
+  tasks: { rooms: [], why: "what a task is depends on no transport, no host and no disk" },
+  config: { rooms: ["tasks"], why: "a configuration is values, checked" },
+  host: { rooms: ["tasks"], powers: ["files", "programs"], why: "it implements the ports of tasks/" },
+  store: { rooms: ["tasks"], powers: ["files"], why: "it implements the ports of tasks/" },
+  rpc: { rooms: ["tasks", "gen"], powers: ["grpc"], why: "it converts between the API and tasks/, no more" },
+  client: {
+    rooms: ["gen"],
+    powers: ["grpc"],
+    why: "it is an SDK, for programs that have nothing else of ours",
+  },
+  cli: { rooms: ["client"], why: "it is built on the SDK alone" },
+};
+
+/** What not every room may import. */
+const RESTRICTED: Readonly<Record<string, RegExp>> = {
+  files: /^(node:)?fs(\/promises)?$/,
+  programs: /^(node:)?child_process$/,
+  grpc: /^(@grpc\/|grpc-)/,
+};
+
+/** Files that may do more than their room. */
+const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
+  // The demo starts a daemon of its own, in directories of its own.
+  "cli/demo.ts": ["files", "programs"],
+  "cli/own-daemon.ts": ["files", "programs"],
+};
+
+/** Programs' entries: argv and the environment come in here, and go on as values. */
+const ENTRIES = ["main.ts", "cli/main.ts"];
+
+const files = readdirSync(SRC, { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".ts") && !file.startsWith("gen/"))
+  .sort();
+
+it("no room imports another that it must not know", () => {
+  expect(files.flatMap((file) => importsOf(file).flatMap((path) => reachesTooFar(file, path)))).toEqual([]);
+});
+
+it("files, programs and gRPC are touched only where they belong", () => {
+  expect(files.flatMap((file) => importsOf(file).flatMap((path) => usesTooMuch(file, path)))).toEqual([]);
+});
+
+it("argv and the environment are read only where a program begins", () => {
+  const readers = files.filter((file) => !ENTRIES.includes(file) && readsArgvOrEnv(file));
+  expect(readers).toEqual([]);
+});
+
+it("the rules find what breaks them", () => {
+  expect(reachesTooFar("rpc/server.ts", "../host/users.js")).toHaveLength(1);
+  expect(reachesTooFar("host/cgroup/v2.ts", "../../rpc/server.js")).toHaveLength(1);
+  expect(reachesTooFar("rpc/server.ts", "../tasks/task.js")).toEqual([]);
+  expect(usesTooMuch("tasks/task.ts", "node:fs/promises")).toHaveLength(1);
+  expect(usesTooMuch("host/users.ts", "node:fs/promises")).toEqual([]);
+});
+
+/** The room of a file, by its path below src/; undefined: it is directly in src/. */
+function roomOf(file: string): string | undefined {
+  const [room, ...rest] = file.split("/");
+  return rest.length === 0 ? undefined : room;
+}
+
+function ruleOf(room: string): Room {
+  const rule = ROOMS[room];
+  if (rule === undefined) throw new Error(`src/${room} is a room without rules`);
+  return rule;
+}
+
+function reachesTooFar(file: string, path: string): string[] {
+  const from = roomOf(file);
+  if (from === undefined || !path.startsWith(".")) return [];
+  const to = roomOf(relative(SRC, join(SRC, file, "..", path)));
+  const { rooms, why } = ruleOf(from);
+  if (to === from || (to !== undefined && rooms.includes(to))) return [];
+  return [`src/${file} imports "${path}", but ${from} may know only [${rooms.join(", ")}]: ${why}`];
+}
+
+function usesTooMuch(file: string, path: string): string[] {
+  const from = roomOf(file);
+  if (from === undefined) return [];
+  const allowed = [...(ruleOf(from).powers ?? []), ...(EXCEPTIONS[file] ?? [])];
+  return Object.entries(RESTRICTED)
+    .filter(([power, pattern]) => pattern.test(path) && !allowed.includes(power))
+    .map(([power]) => `src/${file} imports "${path}", but ${from} has no business with ${power}`);
+}
+
+function read(file: string): string {
+  return readFileSync(join(SRC, file), "utf8");
+}
+
+function importsOf(file: string): string[] {
+  return ts.preProcessFile(read(file)).importedFiles.map(({ fileName }) => fileName);
+}
+
+function readsArgvOrEnv(file: string): boolean {
+  const reads = (node: ts.Node): boolean =>
+    (ts.isPropertyAccessExpression(node) && /^process\.(argv|env)$/.test(node.getText())) ||
+    ts.forEachChild(node, (child) => reads(child) || undefined) === true;
+  return reads(ts.createSourceFile(file, read(file), ts.ScriptTarget.Latest, true));
+}
