@@ -59,8 +59,8 @@ async function serve(config: Config, log: StderrLog): Promise<void> {
   });
   const undo = new Undo();
   try {
-    const failed = await build(config, log, undo);
-    const why = await Promise.race([stopAsked, failed]);
+    const launcher = await build(config, log, undo);
+    const why = await Promise.race([stopAsked, launcher.gone]);
     if (why instanceof Error) throw why;
     log.info("stopping", { signal: why });
   } finally {
@@ -68,8 +68,8 @@ async function serve(config: Config, log: StderrLog): Promise<void> {
   }
 }
 
-/** Builds the parts in the order they depend on each other. Resolves with what ends the daemon by itself. */
-async function build(config: Config, log: StderrLog, undo: Undo): Promise<Promise<Error>> {
+/** Builds the parts in the order they depend on each other. The daemon ends when its launcher does. */
+async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launcher> {
   checkKernel();
   const own = await openDirectories(HELPER, config.stateDir, config.allocDir);
   undo.add(() => Promise.all(own.locks.map((lock) => lock.close())));
@@ -107,7 +107,7 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Promis
     cgroups: cgroups === undefined ? "none" : `${cgroups.mode} ${cgroups.root}`,
     unenforced: privileges.unenforced.map(({ name }) => name),
   });
-  return launcher.gone;
+  return launcher;
 }
 
 async function ownCgroupRoot(config: Config, stateId: string, undo: Undo): Promise<CgroupRoot> {

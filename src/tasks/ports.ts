@@ -142,6 +142,22 @@ export class MemoryInUse extends Error {
   }
 }
 
+/**
+ * The kernel, or its documented rules, refuse the value of a limit: the request is wrong, not
+ * the host. Nothing has changed. `errno`: EINVAL, ERANGE, ENOSPC, …
+ */
+export class LimitRefused extends Error {
+  readonly code = "LIMIT_REFUSED";
+  constructor(
+    readonly limit: LimitName,
+    readonly errno: string,
+    options?: ErrorOptions,
+  ) {
+    super(`set '${limit}': ${errno}`, options);
+    this.name = "LimitRefused";
+  }
+}
+
 export interface CgroupHost {
   /** Makes `<root>/<name>` in every hierarchy; leaves nothing when it fails. */
   create(name: string): Promise<TaskCgroup>;

@@ -15,6 +15,7 @@ import type { LimitName, Limits } from "./limits.js";
 import { Mutex } from "./mutex.js";
 import {
   HelperFault,
+  LimitRefused,
   MemoryInUse,
   type InitExit,
   type Log,
@@ -259,6 +260,16 @@ function asLimitError(error: unknown): unknown {
       reason: "MEMORY_IN_USE",
       message: `memory_bytes is ${error.limitBytes}, and the task uses ${error.usedBytes} bytes that cannot be reclaimed`,
       metadata: { used_bytes: String(error.usedBytes), limit_bytes: String(error.limitBytes) },
+      cause: error,
+    });
+  }
+  if (error instanceof LimitRefused) {
+    const field = `resources.${limitFieldName(error.limit)}`;
+    return new TaskError({
+      reason: "LIMIT_REFUSED",
+      field,
+      message: `the kernel refuses the value of ${field}: ${error.errno}`,
+      metadata: { errno: error.errno },
       cause: error,
     });
   }

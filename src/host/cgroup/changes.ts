@@ -1,6 +1,6 @@
 import type { LimitName } from "../../tasks/limits.js";
 import { errorCode, isGone, readText, writeText } from "./files.js";
-import { LimitRefused } from "./limit-refused.js";
+import { LimitRefused } from "../../tasks/ports.js";
 
 /** Writes of cgroup files that can be taken back, so that a request's limits are set all or none. */
 export class Changes {

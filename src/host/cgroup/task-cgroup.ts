@@ -3,7 +3,7 @@ import type { LimitName, Limits } from "../../tasks/limits.js";
 import type { TaskCgroup } from "../../tasks/ports.js";
 import { Changes } from "./changes.js";
 import { killAll, removeAll, type CgroupPlace } from "./kill.js";
-import { LimitRefused } from "./limit-refused.js";
+import { LimitRefused } from "../../tasks/ports.js";
 import { isWithin } from "./cpu-list.js";
 import { reasonsFor } from "./unenforceable.js";
 

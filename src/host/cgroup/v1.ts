@@ -12,7 +12,7 @@ import { millisToQuota, quotaToMillis } from "./cpu-quota.js";
 import type { V1Controller } from "./detect.js";
 import { readText, readTextIfThere } from "./files.js";
 import type { CgroupPlace } from "./kill.js";
-import { LimitRefused } from "./limit-refused.js";
+import { LimitRefused } from "../../tasks/ports.js";
 import { HostCgroup } from "./task-cgroup.js";
 import { divideCpuTime, parseCount, parseCpuStat, parseKeyed, parseServiceBytesRead } from "./usage.js";
 import { parseDefaultWeight, SHARES_DEFAULT, unlessDefault, WEIGHT_DEFAULT } from "./weight.js";

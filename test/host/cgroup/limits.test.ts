@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { LimitRefused } from "../../../src/host/cgroup/limit-refused.js";
+import { LimitRefused } from "../../../src/tasks/ports.js";
 import { sharesToWeight } from "../../../src/host/cgroup/weight.js";
 import { MemoryInUse } from "../../../src/tasks/ports.js";
 import { itRequires } from "../../support/requires.js";
