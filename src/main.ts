@@ -143,12 +143,7 @@ async function startLauncher(
   return launcher;
 }
 
-async function listen(
-  config: Config,
-  executor: Executor,
-  log: StderrLog,
-  undo: Undo,
-): Promise<void> {
+async function listen(config: Config, executor: Executor, log: StderrLog, undo: Undo): Promise<void> {
   const server = new RpcServer(executor, (error) => log.error("internal error", { error }));
   undo.add(() => server.stop(STOP_GRACE_MS));
   for (const address of config.listen) {

@@ -2,14 +2,30 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
-import { ExitReason, StockadeError } from "../client/index.js";
+import {
+  ConfigureRequest,
+  ConfigureResponse,
+  ExitReason,
+  ForceStopRequest,
+  ForceStopResponse,
+  LimitRequest,
+  LimitResponse,
+  Resources,
+  StartRequest,
+  StartResponse,
+  StockadeError,
+  WaitRequest,
+  WaitResponse,
+  type Exit,
+  type StockadeClient,
+} from "../client/index.js";
 import { OwnDaemon } from "./own-daemon.js";
 
-/** Burns some CPU, writes 8 MiB to disk, holds 16 MiB of memory and says who it is. */
+/** Says who and where it is, writes 8 MiB to disk, holds 16 MiB of memory and burns some CPU. */
 const WORK = `
-echo "user:     $(id)"
-echo "host:     $(hostname), pid 1 is $(cat /proc/1/comm)"
-echo "root:     $(ls -m /)"
+echo "user:  $(id)"
+echo "host:  $(hostname), where pid 1 is $(cat /proc/1/comm)"
+echo "root:  $(ls -m /)"
 dd if=/dev/zero of=/local/data bs=1M count=8 conv=fsync 2>/dev/null
 head -c 16777216 /dev/zero | tail -c 16777216 | wc -c
 i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done
@@ -17,51 +33,94 @@ echo "done" > /dev/stderr
 exit 7
 `;
 
+const WORK_EXIT_CODE = 7;
 const MIB = 1024n * 1024n;
 
-function show(value: unknown): string {
-  return JSON.stringify(
-    value,
-    (_key, field: unknown) => (typeof field === "bigint" ? field.toString() : field),
-    2,
-  );
+interface Json<T> {
+  toJSON(message: T): unknown;
 }
 
-async function step<T>(call: string, request: unknown, answer: Promise<T>): Promise<T> {
-  process.stdout.write(`\n> ${call} ${show(request)}\n`);
-  const value = await answer;
-  process.stdout.write(`${show(value)}\n`);
-  return value;
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
 }
 
-function title(text: string): void {
-  process.stdout.write(`\n=== ${text}\n`);
+/** Shows a call as grpcurl would take it, and its answer as grpcurl would print it. */
+async function shown<Request, Response>(
+  name: string,
+  request: readonly [Json<Request>, Request],
+  response: Json<Response>,
+  call: Promise<Response>,
+): Promise<Response> {
+  const [type, message] = request;
+  print(`\n> ${name} ${JSON.stringify(type.toJSON(message), undefined, 2)}`);
+  const answer = await call;
+  print(JSON.stringify(response.toJSON(answer), undefined, 2));
+  return answer;
 }
 
-export async function demo(): Promise<number> {
-  const program = resolve(__dirname, "../../bin/stockaded");
-  await using daemon = await OwnDaemon.start({ program, cgroupRoot: `/stockade-demo-${process.pid}` });
-  const { client } = daemon;
+/** The calls, each shown. */
+class ShownCalls {
+  constructor(private readonly client: StockadeClient) {}
 
-  async function configure(taskName: string, script: string): Promise<string> {
-    const request = {
+  async configure(taskName: string, script: string): Promise<string> {
+    const request = ConfigureRequest.fromPartial({
       allocId: "demo",
       taskName,
       command: "/bin/sh",
       args: ["-c", script],
       allowUnenforced: true,
-    };
-    return (await step("Configure", request, client.configure(request))).id;
+    });
+    const answer = await shown(
+      "Configure",
+      [ConfigureRequest, request],
+      ConfigureResponse,
+      this.client.configure(request),
+    );
+    return answer.id;
   }
 
-  async function limit(id: string, resources: Parameters<typeof client.limit>[0]["resources"]) {
-    const request = { id, resources, allowUnenforced: true };
-    return step("Limit", request, client.limit(request));
+  /** Answers the names of the limits that are not in force. */
+  async limit(id: string, limits: Partial<Resources>): Promise<ReadonlySet<string>> {
+    const resources = Resources.fromPartial(limits);
+    const request = LimitRequest.fromPartial({ id, resources, allowUnenforced: true });
+    const answer = await shown("Limit", [LimitRequest, request], LimitResponse, this.client.limit(request));
+    return new Set(answer.unenforced.map(({ name }) => name));
   }
 
+  async start(id: string): Promise<void> {
+    await shown("Start", [StartRequest, { id }], StartResponse, this.client.start(id));
+  }
+
+  async wait(id: string): Promise<Exit | undefined> {
+    return (await shown("Wait", [WaitRequest, { id }], WaitResponse, this.client.wait(id))).exit;
+  }
+
+  async forceStop(id: string): Promise<Exit | undefined> {
+    const call = this.client.forceStop(id);
+    return (await shown("ForceStop", [ForceStopRequest, { id }], ForceStopResponse, call)).exit;
+  }
+}
+
+function title(text: string): void {
+  print(`\n=== ${text}`);
+}
+
+function expect(holds: boolean, what: string): void {
+  if (!holds) throw new Error(`${what}: this is not what should have happened`);
+}
+
+async function showOutput(local: string, taskName: string): Promise<void> {
+  for (const stream of ["stdout", "stderr"]) {
+    print(`\n--- ${stream}`);
+    process.stdout.write(await readFile(join(local, `${taskName}.${stream}`), "utf8"));
+  }
+}
+
+/** Answers the names of the limits that this host cannot enforce. */
+async function runWork(calls: ShownCalls, directory: string): Promise<ReadonlySet<string>> {
   title("a task with limits");
-  const id = await configure("work", WORK);
-  const { unenforced } = await limit(id, {
+  const id = await calls.configure("work", WORK);
+  const unenforced = await calls.limit(id, {
     memoryBytes: 64n * MIB,
     memoryReservationBytes: 32n * MIB,
     cpuShares: 512n,
@@ -70,47 +129,65 @@ export async function demo(): Promise<number> {
     ioWeight: 100n,
     pidsMax: 20n,
   });
-  await step("Start", { id }, client.start(id));
-  const { exit } = await step("Wait", { id }, client.wait(id));
-  for (const stream of ["stdout", "stderr"]) {
-    const log = await readFile(join(daemon.directory, "alloc/demo/work/local", `work.${stream}`), "utf8");
-    process.stdout.write(`\n--- ${stream}\n${log}`);
-  }
-  const limited = !unenforced.some(({ name }) => name === "memory_bytes");
+  await calls.start(id);
+  const exit = await calls.wait(id);
+  await showOutput(join(directory, "alloc/demo/work/local"), "work");
+  const { status } = exit ?? {};
+  expect(status?.$case === "exitCode" && status.value === WORK_EXIT_CODE, "the task's exit code");
+  return unenforced;
+}
 
+async function runOutOfMemory(calls: ShownCalls): Promise<void> {
   title("a task that runs out of memory");
-  if (limited) {
-    const oom = await configure("oom", "tail /dev/zero");
-    await limit(oom, { memoryBytes: 16n * MIB });
-    await step("Start", { id: oom }, client.start(oom));
-    const { exit: killed } = await step("Wait", { id: oom }, client.wait(oom));
-    if (killed?.oomKilled !== true) throw new Error("the task was not killed for want of memory");
-  } else {
-    process.stdout.write("skipped: memory_bytes is not enforceable here, as Limit said above\n");
-  }
+  const id = await calls.configure("oom", "exec tail /dev/zero");
+  await calls.limit(id, { memoryBytes: 16n * MIB });
+  await calls.start(id);
+  const exit = await calls.wait(id);
+  expect(exit?.reason === ExitReason.EXIT_REASON_OOM_KILLED, "the exit's reason");
+}
 
+async function stopForks(calls: ShownCalls): Promise<void> {
   title("ForceStop of a task that forks");
-  const bomb = await configure("bomb", "while :; do sleep 1000 & done");
-  await limit(bomb, { pidsMax: 50n });
-  if (limited) {
-    await step("Start", { id: bomb }, client.start(bomb));
-  } else {
-    process.stdout.write("not started: pids_max is not enforceable here\n");
-  }
-  const { exit: stopped } = await step("ForceStop", { id: bomb }, client.forceStop(bomb));
+  const id = await calls.configure("bomb", "while :; do sleep 1000 & done");
+  await calls.limit(id, { pidsMax: 50n });
+  await calls.start(id);
+  const exit = await calls.forceStop(id);
+  expect(exit?.reason === ExitReason.EXIT_REASON_FORCE_STOPPED, "the exit's reason");
+}
 
+async function showError(client: StockadeClient): Promise<void> {
   title("an error");
-  await step("Start", { id }, client.start(id)).catch((error: unknown) => {
+  const request = { id: "CGROUP:/no/such/task" };
+  try {
+    await shown("Wait", [WaitRequest, request], WaitResponse, client.wait(request.id));
+  } catch (error) {
     if (!(error instanceof StockadeError)) throw error;
-    process.stdout.write(`${error.code} ${error.reason ?? ""}: ${error.message}\n`);
-  });
+    print(`${error.code} ${error.reason ?? ""}: ${error.message}`);
+  }
+}
 
-  const asExpected =
-    exit?.status?.$case === "exitCode" &&
-    exit.status.value === 7 &&
-    stopped?.reason ===
-      (limited ? ExitReason.EXIT_REASON_FORCE_STOPPED : ExitReason.EXIT_REASON_NEVER_STARTED);
-  if (!asExpected) throw new Error("a task did not end as it should have");
+/** Needs the daemon's program beside it, as the build puts it. */
+export async function demo(): Promise<number> {
+  const program = resolve(__dirname, "../../bin/stockaded");
+  {
+    await using daemon = await OwnDaemon.start({
+      program,
+      cgroupRoot: `/stockade-demo-${process.pid}`,
+    });
+    const calls = new ShownCalls(daemon.client);
+    const unenforced = await runWork(calls, daemon.directory);
+    if (unenforced.has("memory_bytes")) {
+      title("not shown: a task out of memory. memory_bytes is not enforced here, as Limit says above");
+    } else {
+      await runOutOfMemory(calls);
+    }
+    if (unenforced.has("pids_max")) {
+      title("not shown: a task that forks. pids_max is not enforced here, as Limit says above");
+    } else {
+      await stopForks(calls);
+    }
+    await showError(daemon.client);
+  }
   title("stopped; nothing is left");
   return 0;
 }

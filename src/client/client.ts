@@ -87,7 +87,7 @@ export class StockadeClient implements Disposable {
   ready(timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       this.rpc.waitForReady(Date.now() + timeoutMs, (error) => {
-        if (error === undefined || error === null) resolve();
+        if (error === undefined) resolve();
         else reject(error);
       });
     });

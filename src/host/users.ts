@@ -46,9 +46,7 @@ export class HostUsers implements UserDirectory {
     const [passwd, groups] = await Promise.all([this.passwd.read(), this.groups.read()]);
     const database = { passwd, groups };
     const { only } = this.options;
-    return only === undefined
-      ? this.lookupAny(request, database)
-      : lookupOnly(request, database, only);
+    return only === undefined ? this.lookupAny(request, database) : lookupOnly(request, database, only);
   }
 
   private lookupAny(request: UserRequest, database: Database): User {
@@ -58,8 +56,7 @@ export class HostUsers implements UserDirectory {
     const usable = (gid: number): boolean =>
       gid !== 0 && gid !== ID_MAX && gid !== initUid && mayHave(user, gid, database);
 
-    const primary =
-      request.group === "" ? user.gid : findGroup("group", request.group, database);
+    const primary = request.group === "" ? user.gid : findGroup("group", request.group, database);
     if (primary === undefined) throw missingField("group");
     if (!usable(primary)) throw forbiddenGroup("group");
     const supplementary = request.supplementaryGroups.map((text, index) => {
@@ -87,9 +84,7 @@ function lookupOnly(
   if (request.user !== "" && findUser(request.user, database).uid !== uid) throw forbiddenUser();
   const asked = [
     ...(request.group === "" ? [] : [["group", request.group] as const]),
-    ...request.supplementaryGroups.map(
-      (text, index) => [`supplementary_groups[${index}]`, text] as const,
-    ),
+    ...request.supplementaryGroups.map((text, index) => [`supplementary_groups[${index}]`, text] as const),
   ];
   for (const [field, text] of asked) {
     if (findGroup(field, text, database) !== gid) throw forbiddenGroup(field);

@@ -6,14 +6,7 @@ import { missingField } from "../tasks/errors.js";
 import type { Executor } from "../tasks/executor.js";
 import { checkLimits } from "../tasks/limit-rules.js";
 import { parseGracePeriod, parseSignal } from "../tasks/signals.js";
-import {
-  fromExit,
-  fromLimits,
-  fromState,
-  toConfigureInput,
-  toLimits,
-  toOpenMode,
-} from "./convert.js";
+import { fromExit, fromLimits, fromState, toConfigureInput, toLimits, toOpenMode } from "./convert.js";
 import { unary } from "./unary.js";
 
 /** Rejects with the signal's reason when it fires first; what was awaited goes on. */
@@ -58,10 +51,7 @@ export function executorService(
 
     shutdown: unary(async (request) => {
       const task = executor.get(request.id);
-      const exit = await task.shutdown(
-        parseSignal(request.signal),
-        parseGracePeriod(request.gracePeriod),
-      );
+      const exit = await task.shutdown(parseSignal(request.signal), parseGracePeriod(request.gracePeriod));
       return { exit: fromExit(exit) };
     }, report),
 
@@ -77,4 +67,3 @@ export function executorService(
     }, report),
   };
 }
-

@@ -1,7 +1,7 @@
 /** The one way from an error to a gRPC status with standard details. */
 import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 
-import { Any } from "../gen/google/protobuf/any.js";
+import type { Any } from "../gen/google/protobuf/any.js";
 import { BadRequest, ErrorInfo } from "../gen/google/rpc/error_details.js";
 import { Status } from "../gen/google/rpc/status.js";
 import { TaskError } from "../tasks/errors.js";

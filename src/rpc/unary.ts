@@ -4,10 +4,7 @@ import { TaskError } from "../tasks/errors.js";
 import { toServiceError } from "./status.js";
 
 /** A unary method as this room writes it: `signal` fires when the caller has gone or its deadline has passed. */
-export type UnaryMethod<Request, Response> = (
-  request: Request,
-  signal: AbortSignal,
-) => Promise<Response>;
+export type UnaryMethod<Request, Response> = (request: Request, signal: AbortSignal) => Promise<Response>;
 
 /** Makes a grpc-js handler of a method. `report` gets the errors that are no answer to the client. */
 export function unary<Request, Response>(

@@ -155,11 +155,7 @@ export class Executor {
   private async removeNew(spec: TaskSpec, found: TaskDirsFound): Promise<void> {
     if (found.task) return;
     const alone = !found.alloc && this.registry.tasksOf(spec.allocId) === 1;
-    const removed = this.parts.sandboxes.remove(
-      alone ? "alloc" : "task",
-      spec.allocId,
-      spec.taskName,
-    );
+    const removed = this.parts.sandboxes.remove(alone ? "alloc" : "task", spec.allocId, spec.taskName);
     const settled = removed.then(
       () => undefined,
       () => undefined,
@@ -200,9 +196,9 @@ async function createCgroup(
 }
 
 /** As Promise.all, but rejects only when all have settled: nothing is still being made then. */
-async function allDone<T extends readonly unknown[]>(
-  promises: readonly [...{ [K in keyof T]: Promise<T[K]> }],
-): Promise<T> {
+async function allDone<T extends readonly Promise<unknown>[] | []>(
+  promises: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
   await Promise.allSettled(promises);
-  return (await Promise.all(promises)) as unknown as T;
+  return Promise.all(promises);
 }

@@ -4,14 +4,7 @@ import { HELPER_STEP_WORDS, type HelperStep } from "./helper-step.js";
 import type { MountSpec, StepFault } from "./ports.js";
 
 /** The host has run out of something that others use too. */
-const EXHAUSTED: ReadonlySet<string> = new Set([
-  "EAGAIN",
-  "EDQUOT",
-  "EMFILE",
-  "ENFILE",
-  "ENOMEM",
-  "ENOSPC",
-]);
+const EXHAUSTED: ReadonlySet<string> = new Set(["EAGAIN", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC"]);
 
 /** `ErrorInfo.metadata.stage`: "find_command". */
 function stageOf(step: HelperStep): string {

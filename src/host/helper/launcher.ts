@@ -155,7 +155,11 @@ export class Launcher implements SandboxHost {
   async stop(): Promise<void> {
     this.socket.end();
     this.socket.destroy();
-    if (this.process.exitCode === null && this.process.signalCode === null && this.process.pid !== undefined) {
+    if (
+      this.process.exitCode === null &&
+      this.process.signalCode === null &&
+      this.process.pid !== undefined
+    ) {
       await new Promise((resolve) => this.process.once("exit", resolve));
     }
   }
@@ -172,7 +176,9 @@ export class Launcher implements SandboxHost {
 
   private async orLost<T>(wanted: Promise<T>): Promise<T> {
     const lost = defer<never>();
-    const forget = this.onLoss(lost.reject);
+    const forget = this.onLoss((error) => {
+      lost.reject(error);
+    });
     if (this.loss !== undefined) lost.reject(this.loss);
     try {
       return await Promise.race([wanted, lost.promise]);

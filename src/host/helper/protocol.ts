@@ -44,7 +44,12 @@ export interface SandboxDefaults {
 
 export type DaemonMessage =
   | { readonly type: "HELLO"; readonly version: number }
-  | { readonly type: "READY"; readonly initPid: number; readonly commandPid: number; readonly initStartTicks: bigint }
+  | {
+      readonly type: "READY";
+      readonly initPid: number;
+      readonly commandPid: number;
+      readonly initStartTicks: bigint;
+    }
   | { readonly type: "FAULT"; readonly step: HelperStep; readonly errno: string; readonly index: number }
   | { readonly type: "STARTED"; readonly startedNs: bigint }
   | { readonly type: "ENDED"; readonly exit: InitExit | undefined }
@@ -70,10 +75,7 @@ function mountFlags(mount: MountSpec): number {
 export function encodeCreate(task: bigint, spec: SandboxSpec, defaults: SandboxDefaults): Buffer {
   const body = new BodyWriter();
   body
-    .u32(
-      (defaults.userNamespace ? CREATE_FLAGS.USER_NS : 0) |
-        (spec.ownNetwork ? CREATE_FLAGS.NET_NS : 0),
-    )
+    .u32((defaults.userNamespace ? CREATE_FLAGS.USER_NS : 0) | (spec.ownNetwork ? CREATE_FLAGS.NET_NS : 0))
     .u32(spec.uid)
     .u32(spec.gid)
     .u32(defaults.initUid)
@@ -119,11 +121,7 @@ export function encodeRemove(
   allocId: string,
   taskName: string,
 ): Buffer {
-  const body = new BodyWriter()
-    .u32(REMOVE_SCOPES[scope])
-    .string(allocRoot)
-    .string(allocId)
-    .string(taskName);
+  const body = new BodyWriter().u32(REMOVE_SCOPES[scope]).string(allocRoot).string(allocId).string(taskName);
   return message(TO_LAUNCHER.REMOVE, task, body.finish());
 }
 
@@ -178,7 +176,12 @@ function decodeFields(type: number, reader: BodyReader): DaemonMessage {
     case TO_DAEMON.READY:
       return { type: "READY", initPid: reader.i32(), commandPid: reader.i32(), initStartTicks: reader.u64() };
     case TO_DAEMON.FAULT:
-      return { type: "FAULT", step: stepName(reader.u32()), errno: errnoName(reader.i32()), index: reader.u32() };
+      return {
+        type: "FAULT",
+        step: stepName(reader.u32()),
+        errno: errnoName(reader.i32()),
+        index: reader.u32(),
+      };
     case TO_DAEMON.STARTED: {
       const startedNs = reader.u64();
       reader.u64(); // boottime_ns: for timeouts, kept by init
@@ -188,7 +191,11 @@ function decodeFields(type: number, reader: BodyReader): DaemonMessage {
       return { type: "ENDED", exit: readExit(reader) };
     case TO_DAEMON.REMOVED: {
       const step = reader.u32();
-      return { type: "REMOVED", step: step === 0 ? undefined : stepName(step), errno: errnoName(reader.i32()) };
+      return {
+        type: "REMOVED",
+        step: step === 0 ? undefined : stepName(step),
+        errno: errnoName(reader.i32()),
+      };
     }
     case TO_DAEMON.SIGNALLED: {
       const errno = reader.i32();

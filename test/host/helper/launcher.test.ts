@@ -30,7 +30,7 @@ describe("the launcher", () => {
         logBytes: 1n << 20n,
         linkBytes: 1n << 30n,
       },
-      async () => undefined,
+      () => Promise.resolve(),
     );
   });
 

@@ -51,7 +51,12 @@ describe("the protocol in TypeScript is that of native/protocol.h", () => {
 
 describe("a body", () => {
   it("is read back as it was written", () => {
-    const reader = new BodyReader(new BodyWriter().u32(7).u64(2n ** 63n).finish());
+    const reader = new BodyReader(
+      new BodyWriter()
+        .u32(7)
+        .u64(2n ** 63n)
+        .finish(),
+    );
     expect([reader.u32(), reader.u64()]).toEqual([7, 2n ** 63n]);
     reader.end();
   });
