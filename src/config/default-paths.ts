@@ -24,9 +24,7 @@ export function defaultStateDir(root: boolean, env: Environment): string {
 export function defaultSocket(root: boolean, env: Environment, stateDir: string): string {
   if (root) return ROOT_SOCKET;
   const runtime = absolute(env["XDG_RUNTIME_DIR"]);
-  return runtime === undefined
-    ? join(stateDir, "stockaded.sock")
-    : join(runtime, "stockade/stockaded.sock");
+  return runtime === undefined ? join(stateDir, "stockaded.sock") : join(runtime, "stockade/stockaded.sock");
 }
 
 /** The specification has relative paths ignored. */

@@ -46,9 +46,9 @@ export const NUMBER_KEYS = {
 
 export type NumberKeyName = keyof typeof NUMBER_KEYS;
 
-export type FileSettings = { readonly [K in NumberKeyName]: number } & {
+export interface FileSettings extends Readonly<Record<NumberKeyName, number>> {
   readonly allowed_paths: readonly AllowedPath[];
-};
+}
 
 /** What the default chroot shows, read-only. */
 const ALLOWED_PATHS: readonly AllowedPath[] = DEFAULT_CHROOT.map(({ source }) =>

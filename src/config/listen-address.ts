@@ -16,7 +16,9 @@ const PORT_MAX = 65_535;
 export function unixAddress(path: string): ListenAddress {
   const absolute = resolve(path);
   if (Buffer.byteLength(absolute) > SOCKET_PATH_BYTES_MAX) {
-    throw new ConfigError(`--listen: a socket's path has at most ${SOCKET_PATH_BYTES_MAX} bytes: '${absolute}'`);
+    throw new ConfigError(
+      `--listen: a socket's path has at most ${SOCKET_PATH_BYTES_MAX} bytes: '${absolute}'`,
+    );
   }
   return Object.freeze({ kind: "unix", path: absolute, text: `unix:${absolute}` });
 }

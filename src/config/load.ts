@@ -1,10 +1,10 @@
 /** From command line, environment and file to the daemon's configuration. */
-import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 import type { Config } from "./config.js";
 import { ConfigError } from "./config-error.js";
+import { readConfigFile } from "./config-file.js";
 import { defaultSocket, defaultStateDir, type Environment } from "./default-paths.js";
 import { checkFileSettings, type FileSettings } from "./file-settings.js";
 import { parseListenAddress, unixAddress } from "./listen-address.js";
@@ -72,7 +72,7 @@ export function load(
     allocDir: directory("--alloc-dir", flags["alloc-dir"]) ?? join(stateDir, "alloc"),
     cgroupRoot: checkCgroupRoot(flags["cgroup-root"]),
     allowUncontained: flags["allow-uncontained"] === true,
-    ...fromFile(readSettings(flags.config)),
+    ...fromFile(checkFileSettings(flags.config === undefined ? {} : readConfigFile(flags.config))),
   };
   return { kind: "serve", config: Object.freeze(config) };
 }
@@ -103,24 +103,6 @@ function checkCgroupRoot(path: string | undefined): string | undefined {
   const plain = path.startsWith("/") && parts.every((part) => /^(?!\.{1,2}$)[A-Za-z0-9_@:.-]+$/.test(part));
   if (!plain) throw new ConfigError("--cgroup-root is not an absolute path of plain names");
   return path;
-}
-
-function readSettings(path: string | undefined): FileSettings {
-  if (path === undefined) return checkFileSettings({});
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? "unknown error";
-    throw new ConfigError(`--config: cannot read '${path}': ${code}`, { cause: error });
-  }
-  let content: unknown;
-  try {
-    content = JSON.parse(text);
-  } catch (error) {
-    throw new ConfigError(`--config: '${path}' holds no JSON`, { cause: error });
-  }
-  return checkFileSettings(content);
 }
 
 function fromFile(settings: FileSettings) {

@@ -35,8 +35,8 @@ export class CachedFile<T> {
 }
 
 function orIfAbsent<T, A>(wanted: Promise<T>, absent: A): Promise<T | A> {
-  return wanted.catch((error: NodeJS.ErrnoException) => {
-    if (error.code === "ENOENT") return absent;
+  return wanted.catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return absent;
     throw error;
   });
 }

@@ -110,7 +110,7 @@ async function leadsOut(
 ): Promise<string | undefined> {
   let directory = "/";
   let rest = path.slice(1).split("/");
-  for (let links = 0; links <= LINKS_MAX; ) {
+  for (let links = 0; links <= LINKS_MAX;) {
     const [part, ...after] = rest;
     if (part === undefined) return undefined;
     const next = posix.join(directory, part);

@@ -2,7 +2,7 @@
  * Most bytes of one argument that the kernel executes, with its terminating NUL: MAX_ARG_STRLEN,
  * 32 pages. Source: execve(2), "Limits on size of arguments and environment".
  */
-const ARG_BYTES_MAX = 131_072;
+export const ARG_BYTES_MAX = 131_072;
 
 const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 

@@ -201,7 +201,8 @@ function checkIp(ip: string): string | undefined {
 function checkPorts(ports: ConfigureInput["ports"]): ReadonlyMap<string, number> {
   const result = new Map(Object.entries(ports));
   for (const [label, port] of result) {
-    if (!LABEL.test(label)) throw invalidField("ports", "ports has a label that does not match [A-Za-z0-9_.-]+");
+    if (!LABEL.test(label))
+      throw invalidField("ports", "ports has a label that does not match [A-Za-z0-9_.-]+");
     if (!Number.isInteger(port) || port < 1 || port > PORT_MAX) {
       throw invalidField("ports", `ports must be 1 to ${PORT_MAX}, and '${label}' is ${port}`);
     }

@@ -14,7 +14,10 @@ export function checkPath(field: string, path: string): void {
     throw invalidField(field, `${field} holds a path of more than ${PATH_BYTES_MAX} bytes`);
   }
   if (path === "/") return;
-  const odd = path.slice(1).split("/").find((part) => part === "" || part === "." || part === "..");
+  const odd = path
+    .slice(1)
+    .split("/")
+    .find((part) => part === "" || part === "." || part === "..");
   if (odd !== undefined) {
     throw invalidField(field, `${field} holds a path with an empty part, "." or ".."`);
   }
@@ -25,7 +28,8 @@ export function checkTarget(field: string, path: string): void {
   checkPath(field, path);
   if (path === "/") throw invalidField(field, `${field} cannot be the task's root`);
   const reserved = reservedAbove(path);
-  if (reserved !== undefined) throw invalidField(field, `${field} lies in ${reserved}, which is the task's own`);
+  if (reserved !== undefined)
+    throw invalidField(field, `${field} lies in ${reserved}, which is the task's own`);
 }
 
 /** The reserved directory that is, or holds, the path. */

@@ -70,9 +70,7 @@ function reasonOf({ cause, oomKills, killSent }: Ending, status: ExitStatus): Ex
     case "exitCode":
       return "EXITED";
     case "signal":
-      return status.signal === SIGKILL && killSent !== true && oomKills > 0
-        ? "OOM_KILLED"
-        : "SIGNALED";
+      return status.signal === SIGKILL && killSent !== true && oomKills > 0 ? "OOM_KILLED" : "SIGNALED";
   }
 }
 

@@ -1,5 +1,5 @@
 import { invalidField } from "./errors.js";
-import { interpolate } from "./interpolate.js";
+import { ARG_BYTES_MAX, interpolate } from "./interpolate.js";
 
 /** A stretch of a word. Quoted by a backslash or single quotes it is literal: nothing in it is replaced. */
 interface Piece {
@@ -28,9 +28,16 @@ const ESCAPED_IN_DOUBLE_QUOTES: ReadonlySet<string> = new Set(["$", "`", '"', "\
  * backslash at the end.
  */
 export function splitWords(line: string, env: ReadonlyMap<string, string>): string[] {
-  return split(line).map((pieces) =>
-    pieces.map(({ text, literal }) => (literal ? text : interpolate(text, env))).join(""),
-  );
+  return split(line).map((pieces) => replaced(pieces, env));
+}
+
+/** As `interpolate`, replaces nothing more once a word is longer than the kernel executes. */
+function replaced(pieces: readonly Piece[], env: ReadonlyMap<string, string>): string {
+  let word = "";
+  for (const { text, literal } of pieces) {
+    word += literal || word.length >= ARG_BYTES_MAX ? text : interpolate(text, env);
+  }
+  return word;
 }
 
 function split(line: string): Piece[][] {

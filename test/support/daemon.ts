@@ -4,12 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
 import { OwnDaemon } from "../../src/cli/own-daemon";
-import {
-  StockadeError,
-  type ConfigureRequest,
-  type Exit,
-  type StockadeClient,
-} from "../../src/client";
+import { StockadeError, type ConfigureRequest, type Exit, type StockadeClient } from "../../src/client";
 
 export const PROGRAM = resolve(__dirname, "../../dist/bin/stockaded");
 

@@ -1,0 +1,148 @@
+import { TaskError } from "../../src/tasks/errors.js";
+import { splitWords } from "../../src/tasks/words.js";
+
+const ENV = new Map([
+  ["A", "one"],
+  ["SPACED", "two words"],
+  ["QUOTES", `'x' "y" \\z`],
+  ["EMPTY", ""],
+  ["DOLLAR", "$A"],
+  ["NOMAD_PORT_my-db", "5432"],
+]);
+
+const CASES: readonly (readonly [string, readonly string[]])[] = [
+  // Words and what separates them.
+  ["", []],
+  ["   ", []],
+  [" \t\n ", []],
+  ["a", ["a"]],
+  ["a b", ["a", "b"]],
+  ["  a   b  ", ["a", "b"]],
+  ["a\tb\nc", ["a", "b", "c"]],
+  ["a\rb", ["a\rb"]],
+  ["a\u00a0b", ["a\u00a0b"]],
+  ["é 😀", ["é", "😀"]],
+  // Single quotes.
+  ["'a b'", ["a b"]],
+  ["''", [""]],
+  ["'' ''", ["", ""]],
+  ["a ''", ["a", ""]],
+  ["'a''b'", ["ab"]],
+  ["a'b'c", ["abc"]],
+  ["'\"'", ['"']],
+  ["'\\'", ["\\"]],
+  ["'a\\b'", ["a\\b"]],
+  ["'a\nb'", ["a\nb"]],
+  ["'it'\\''s'", ["it's"]],
+  // Double quotes.
+  ['"a b"', ["a b"]],
+  ['""', [""]],
+  ['a"b"c', ["abc"]],
+  ['"a""b"', ["ab"]],
+  ['"a\'b"', ["a'b"]],
+  ['"\\""', ['"']],
+  ['"\\\\"', ["\\"]],
+  ['"\\$A"', ["$A"]],
+  ['"\\`"', ["`"]],
+  ['"\\a"', ["\\a"]],
+  ['"\\\'"', ["\\'"]],
+  ['"\\n"', ["\\n"]],
+  ['"\\ "', ["\\ "]],
+  ['"a\\\nb"', ["ab"]],
+  ['"a\nb"', ["a\nb"]],
+  ['"\\\\n"', ["\\n"]],
+  ['"\\😀"', ["\\😀"]],
+  // A backslash outside quotes.
+  ["a\\ b", ["a b"]],
+  ["\\a", ["a"]],
+  ["\\\\", ["\\"]],
+  ["\\'", ["'"]],
+  ['\\"', ['"']],
+  ["\\$A", ["$A"]],
+  ["\\${A}", ["${A}"]],
+  ["a\\\nb", ["ab"]],
+  ["a \\\n b", ["a", "b"]],
+  ["\\\n", []],
+  ["\\\\\\ ", ["\\ "]],
+  ["\\😀x", ["😀x"]],
+  // Nothing else means anything.
+  ["a | b && c; d > e < f &", ["a", "|", "b", "&&", "c;", "d", ">", "e", "<", "f", "&"]],
+  ["* ?.[ch] {a,b} ~", ["*", "?.[ch]", "{a,b}", "~"]],
+  ["`id` $(id)", ["`id`", "$(id)"]],
+  ["a # b", ["a", "#", "b"]],
+  ["#a", ["#a"]],
+  ["! a (b)", ["!", "a", "(b)"]],
+  ["X=1 a", ["X=1", "a"]],
+  // Variables.
+  ["$A", ["one"]],
+  ["${A}", ["one"]],
+  ["x$A/y", ["xone/y"]],
+  ['"$A"', ["one"]],
+  ["'$A'", ["$A"]],
+  ["$SPACED", ["two words"]],
+  ["x${SPACED}y z", ["xtwo wordsy", "z"]],
+  ['"$SPACED"', ["two words"]],
+  ["$QUOTES", [`'x' "y" \\z`]],
+  ["$EMPTY", [""]],
+  ["a $EMPTY b", ["a", "", "b"]],
+  ["$DOLLAR", ["$A"]],
+  ["$UNKNOWN ${UNKNOWN}", ["$UNKNOWN", "${UNKNOWN}"]],
+  ["${NOMAD_PORT_my-db}", ["5432"]],
+  ["$A'B'", ["oneB"]],
+  ['$A"B"', ["oneB"]],
+  ['"$"A', ["$A"]],
+  ["'$'A", ["$A"]],
+  ["$'A'", ["$A"]],
+  ['$"A"', ["$A"]],
+  ['"$A"B', ["oneB"]],
+  ["$\\A", ["$A"]],
+  ["$A\\B", ["oneB"]],
+  ["${A\\}", ["${A}"]],
+  ["$\\\nA", ["one"]],
+  ['"$\\\nA"', ["one"]],
+  ['"\\\\$A"', ["\\one"]],
+  ["\\\\$A", ["\\one"]],
+  ["'a'$A\"$A\"", ["aoneone"]],
+  ["$$A", ["$one"]],
+];
+
+const REFUSED: readonly string[] = [
+  "'",
+  "a 'b",
+  "'a\\'b'",
+  '"',
+  'a "b',
+  '"a\\"',
+  '"a\\',
+  "\\",
+  "a\\",
+  "a b \\",
+  "\\\\\\",
+];
+
+describe("a command line", () => {
+  it.each(CASES)("%j is the words %j", (line, words) => {
+    expect(splitWords(line, ENV)).toEqual(words);
+  });
+
+  it.each(REFUSED)("%j is refused", (line) => {
+    expect(() => splitWords(line, ENV)).toThrow(TaskError);
+    expect(() => splitWords(line, ENV)).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT", field: "command_line" }),
+    );
+  });
+
+  it("stops replacing within a word once the kernel would refuse it anyway", () => {
+    const env = new Map([["V", "v".repeat(100_000)]]);
+    const [word = ""] = splitWords('"$V"'.repeat(1000), env);
+    expect(word.length).toBeGreaterThan(131_072);
+    expect(word.length).toBeLessThan(300_000);
+  });
+
+  it("of any length is split in linear time", () => {
+    const line = `"a\\"b" 'c' \\d$A `.repeat(50_000);
+    const start = process.cpuUsage();
+    expect(splitWords(line, ENV)).toHaveLength(150_000);
+    expect(process.cpuUsage(start).user).toBeLessThan(5_000_000);
+  });
+});
