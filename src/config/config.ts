@@ -10,8 +10,6 @@ export interface Config {
   readonly allocDir: string;
   /** Below the cgroup mount: "/stockade". Undefined: found on the host. */
   readonly cgroupRoot: string | undefined;
-  /** Start also where tasks cannot be contained. */
-  readonly allowUncontained: boolean;
   /** Uid and gid of every task's init. */
   readonly initUid: number;
   /** Most bytes of each of a task's two logs. */

@@ -24,7 +24,6 @@ const FLAGS = {
   "cgroup-root": { type: "string" },
   config: { type: "string" },
   "insecure-tcp": { type: "boolean" },
-  "allow-uncontained": { type: "boolean" },
   help: { type: "boolean", short: "h" },
   version: { type: "boolean" },
 } as const;
@@ -42,7 +41,6 @@ export function usage(): string {
                                       (the cgroup of stockade-tasks.service, or /stockade)
   --config <path>                     JSON file with all other settings
   --insecure-tcp                      allow TCP on loopback, for every user of this host
-  --allow-uncontained                 start also where tasks cannot be contained
   --help                              this text
   --version                           the version
 `;
@@ -71,7 +69,6 @@ export function load(
     stateDir,
     allocDir: directory("--alloc-dir", flags["alloc-dir"]) ?? join(stateDir, "alloc"),
     cgroupRoot: checkCgroupRoot(flags["cgroup-root"]),
-    allowUncontained: flags["allow-uncontained"] === true,
     ...fromFile(checkFileSettings(flags.config === undefined ? {} : readConfigFile(flags.config))),
   };
   return { kind: "serve", config: Object.freeze(config) };

@@ -5,11 +5,11 @@
  * whatever made that happen; `finish` is the one place that cleans up, and `kill` the one
  * place that makes it happen. The first cause given for the end is the one on record.
  */
+import { commandArguments } from "./arguments.js";
 import { taskEnvironment } from "./environment.js";
 import { TaskError } from "./errors.js";
 import { commandNotExecutable } from "./fault-errors.js";
 import type { Exit, Usage } from "./exit.js";
-import { interpolate } from "./interpolate.js";
 import { limitFieldName } from "./limit-rules.js";
 import type { LimitName, Limits } from "./limits.js";
 import { Mutex } from "./mutex.js";
@@ -26,7 +26,6 @@ import type { TaskSpec } from "./spec.js";
 import type { User } from "./ports-users.js";
 import { nameEnding, type EndCause } from "./verdict.js";
 import { unenforceable, type Unenforced } from "./unenforced.js";
-import { splitWords } from "./words.js";
 
 export type TaskState = "configured" | "starting" | "running" | "ended";
 
@@ -55,6 +54,8 @@ export class Task {
   private cause: EndCause | undefined;
   private startedNs: bigint | undefined;
   private exit: Exit | undefined;
+  /** A client has asked for SIGKILL: dying of it is no sign of the kernel's. */
+  private killSent = false;
   private limits: Limits = {};
   private readonly limiting = new Mutex();
 
@@ -93,15 +94,16 @@ export class Task {
       throw new TaskError({ reason: "ALREADY_STARTED", message: "the task has been started already" });
     }
     const env = this.environment();
-    const argv = this.argv(env);
+    let argv: readonly string[] = [];
     this.current = "starting";
     try {
+      argv = commandArguments(this.spec.command, env);
       const { startedNs } = await this.parts.sandbox.start({ argv, env });
       this.startedNs = startedNs;
     } catch (error) {
       await this.kill("never_started");
       if (error instanceof HelperFault && this.cause === "never_started") {
-        throw commandNotExecutable(error.fault, argv[0] ?? "", env.get("PATH") ?? "");
+        throw commandNotExecutable(error.fault, argv[0] ?? programOf(this.spec), env.get("PATH") ?? "");
       }
       throw this.endedError(error);
     }
@@ -141,6 +143,7 @@ export class Task {
   async shutdown(signal: number, graceMs: number): Promise<Exit> {
     this.refuseEnded();
     if (graceMs === 0 || this.current === "configured") return this.kill("force_stop");
+    if (signal === SIGKILL) this.killSent = true;
     await this.parts.sandbox.signal(signal);
     const grace = after(graceMs);
     const gone = await Promise.race([this.ended, grace.done]);
@@ -184,13 +187,6 @@ export class Task {
     return taskEnvironment({ ...spec, user: user.name, limits: this.limits });
   }
 
-  private argv(env: ReadonlyMap<string, string>): string[] {
-    const { command } = this.spec;
-    return command.kind === "line"
-      ? splitWords(command.line, env)
-      : [command.program, ...command.args.map((arg) => interpolate(arg, env))];
-  }
-
   /** Runs once, when init is gone: nothing in the task's pid namespace can be alive then. */
   private async finish(init: InitExit | undefined): Promise<Exit> {
     const { cgroup, log } = this.parts;
@@ -216,6 +212,7 @@ export class Task {
       oomKills,
       startedNs: this.startedNs ?? (init?.started === true ? init.startedNs : undefined),
       usage,
+      killSent: this.killSent,
       nowNs: BigInt(Date.now()) * 1_000_000n,
     });
     this.current = "ended";
@@ -232,6 +229,11 @@ export class Task {
 }
 
 const SIGKILL = 9;
+
+/** What to name where the arguments never came to be. */
+function programOf({ command }: TaskSpec): string {
+  return command.kind === "program" ? command.program : command.line.slice(0, 80);
+}
 
 function after(ms: number): { readonly done: Promise<undefined>; cancel(): void } {
   let timer: NodeJS.Timeout | undefined;

@@ -28,7 +28,12 @@ const ESCAPED_IN_DOUBLE_QUOTES: ReadonlySet<string> = new Set(["$", "`", '"', "\
  * backslash at the end.
  */
 export function splitWords(line: string, env: ReadonlyMap<string, string>): string[] {
-  return split(line).map((pieces) => replaced(pieces, env));
+  return [...eachWord(line, env)];
+}
+
+/** The same, one word at a time: what is replaced in a word can be far longer than the line. */
+export function* eachWord(line: string, env: ReadonlyMap<string, string>): Iterable<string> {
+  for (const pieces of split(line)) yield replaced(pieces, env);
 }
 
 /** As `interpolate`, replaces nothing more once a word is longer than the kernel executes. */

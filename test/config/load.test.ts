@@ -49,7 +49,6 @@ describe("the configuration", () => {
       stateDir: "/var/lib/stockade",
       allocDir: "/var/lib/stockade/alloc",
       cgroupRoot: undefined,
-      allowUncontained: false,
       initUid: 65_533,
       logBytes: 67_108_864n,
       tmpBytes: 67_108_864n,
@@ -86,10 +85,7 @@ describe("the configuration", () => {
   });
 
   it("has its flags", () => {
-    expect(config(["--cgroup-root", "/a/b.slice", "--allow-uncontained"])).toMatchObject({
-      cgroupRoot: "/a/b.slice",
-      allowUncontained: true,
-    });
+    expect(config(["--cgroup-root", "/a/b.slice"])).toMatchObject({ cgroupRoot: "/a/b.slice" });
   });
 
   it.each([
@@ -198,7 +194,6 @@ describe("the command line", () => {
       "cgroup-root",
       "config",
       "insecure-tcp",
-      "allow-uncontained",
       "help",
       "version",
     ]) {

@@ -42,6 +42,8 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   // The demo starts a daemon of its own, in directories of its own.
   "cli/demo.ts": ["files", "programs"],
   "cli/own-daemon.ts": ["files", "programs"],
+  // The file that --config names, and nothing else.
+  "config/config-file.ts": ["files"],
 };
 
 /** Programs' entries: argv and the environment come in here, and go on as values. */
