@@ -6,11 +6,13 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*')
 PROTOS := $(shell find proto -name '*.proto')
+C_FORMAT := clang-format --style=file:native/.clang-format
+C_FILES := $(shell find native test/native -name '*.[ch]')
 PROGRAMS := dist/bin/stockaded dist/bin/stockade dist/bin/stockade-helper
 
-build: $(PROGRAMS) dist/js/.stamp
+build: preflight $(PROGRAMS) dist/js/.stamp
 
--include native/native.mk
+include native/native.mk
 
 # Says in one line what must be installed first, before a compiler would in many.
 preflight:
@@ -36,7 +38,7 @@ dist/bin/stockaded dist/bin/stockade: Makefile
 	@printf '#!/usr/bin/env node\nrequire("../js/%s");\n' $(ENTRY) >$@
 	@chmod 755 $@
 
-dist/bin/stockade-helper: | preflight
+$(NATIVE_OBJECTS): | preflight
 
 demo: build
 	node dist/js/cli/demo.js
@@ -49,20 +51,20 @@ test-long: build
 	jest --passWithNoTests --testMatch '<rootDir>/test/(chaos|long)/**/*.test.ts' --testTimeout 600000
 
 # The helper is built first: its warnings are errors.
-lint: node_modules/.stamp src/gen/.stamp dist/bin/stockade-helper
+lint: preflight node_modules/.stamp src/gen/.stamp dist/bin/stockade-helper
 	@.ci/preflight clang-format
 	tsc -p test
 	eslint --max-warnings 0 .
 	prettier --check --log-level warn .
 	buf lint
-	clang-format --dry-run -Werror native/*.c native/*.h
+	$(C_FORMAT) --dry-run -Werror $(C_FILES)
 	jest test/structure
 
 format: node_modules/.stamp
 	@.ci/preflight clang-format
 	eslint --fix . || true
 	prettier --write --log-level warn .
-	clang-format -i native/*.c native/*.h
+	$(C_FORMAT) -i $(C_FILES)
 
 clean:
 	rm -rf dist src/gen node_modules/.stamp

@@ -1,92 +1,103 @@
-/* Joining the task's cgroup, and the proof of it. */
+#define _GNU_SOURCE
+#include "cgroups.h"
+
 #include <fcntl.h>
-#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "kernel.h"
-#include "sandbox.h"
+#include "sys.h"
 
-int cgroups_open(const struct create_spec *spec, int *ret_v2, int *ret_v1, struct fault *reterr)
+enum { PATH_SIZE = 4096, PROC_CGROUP_SIZE = 16384 };
+
+int open_cgroups(const struct spec *spec, struct cgroup_fds *ret_fds, struct fault *reterr)
 {
+	struct cgroup_fds fds = {.v2 = -1};
+	uint32_t index = 0;
+
 	if (spec->cgroup_v2[0] != '\0') {
-		*ret_v2 = open(spec->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (*ret_v2 < 0)
-			return fault_errno(reterr);
+		fds.v2 = open(spec->cgroup_v2, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fds.v2 < 0)
+			goto failed;
 	}
-	for (uint32_t i = 0; i < spec->cgroup_v1_count; i++) {
-		int dir = open(spec->cgroup_v1[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (dir < 0)
-			return fault_at(reterr, i);
-		ret_v1[i] = openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-		int error = errno;
-		close_fd(&dir);
-		errno = error;
-		if (ret_v1[i] < 0)
-			return fault_at(reterr, i);
+	if (spec->cgroup_v1_count > CGROUPS_MAX) {
+		errno = E2BIG;
+		goto failed;
 	}
-	return 0;
-}
+	for (index = 0; index < spec->cgroup_v1_count; index++) {
+		char path[PATH_SIZE];
+		int length = snprintf(path, sizeof(path), "%s/cgroup.procs", spec->cgroup_v1[index]);
 
-/* "0" is the writer itself (cgroups(7)): no pid has to be translated between namespaces. */
-int cgroups_join(const struct sandbox *box, struct fault *reterr)
-{
-	for (uint32_t i = 0; i < box->spec->cgroup_v1_count; i++)
-		if (write(box->cgroup_v1[i], "0", 1) != 1)
-			return fault_at(reterr, i);
-	return 0;
-}
-
-/* Lines are "<hierarchy>:<controllers>:<path>"; hierarchy 0 is v2. */
-bool cgroups_text_matches(const char *text, const char *path, bool v2, uint32_t v1_count)
-{
-	uint32_t v1_matches = 0;
-	bool v2_matches = false;
-	size_t path_size = strlen(path);
-	while (*text != '\0') {
-		size_t size = strcspn(text, "\n");
-		const char *first = memchr(text, ':', size);
-		const char *second =
-			first == NULL ? NULL : memchr(first + 1, ':', size - (size_t)(first + 1 - text));
-		if (second != NULL) {
-			size_t shown_size = size - (size_t)(second + 1 - text);
-			bool same = shown_size == path_size && memcmp(second + 1, path, path_size) == 0;
-			bool is_v2 = first == text + 1 && text[0] == '0' && second == first + 1;
-			if (same && is_v2)
-				v2_matches = true;
-			else if (same)
-				v1_matches++;
+		if (length < 0 || (size_t)length >= sizeof(path)) {
+			errno = ENAMETOOLONG;
+			goto failed;
 		}
-		text += size;
-		if (*text == '\n')
-			text++;
+		fds.v1[index] = open(path, O_WRONLY | O_CLOEXEC);
+		if (fds.v1[index] < 0)
+			goto failed;
+		fds.v1_count++;
 	}
-	return v1_matches >= v1_count && (v2_matches || !v2);
+	*ret_fds = fds;
+	return 0;
+failed:
+	(void)fail_at(reterr, STEP_OPEN_CGROUPS, index);
+	close_cgroups(&fds);
+	return -1;
 }
 
-/* Hierarchies times the longest path, with room to spare; more than fits does not match. */
-#define CGROUP_TEXT_MAX (64 * 1024)
-
-int cgroups_verify(const struct sandbox *box, struct fault *reterr)
+void close_cgroups(struct cgroup_fds *fds)
 {
-	const struct create_spec *spec = box->spec;
-	static char text[CGROUP_TEXT_MAX];
-	size_t size = 0;
-	ssize_t got;
+	close_fd(&fds->v2);
+	for (size_t i = 0; i < fds->v1_count; i++)
+		close_fd(&fds->v1[i]);
+	fds->v1_count = 0;
+}
 
-	if (spec->cgroup[0] == '\0')
+int join_cgroups(const struct cgroup_fds *fds, struct fault *reterr)
+{
+	for (uint32_t i = 0; i < fds->v1_count; i++) {
+		if (write(fds->v1[i], "0", 1) != 1)
+			return fail_at(reterr, STEP_JOIN_CGROUPS, i);
+	}
+	return 0;
+}
+
+bool cgroup_lines_name(const char *text, const char *path, size_t count)
+{
+	size_t length = strlen(path);
+	size_t found = 0;
+
+	/* A line is "<hierarchy>:<controllers>:<path>". */
+	while (*text != '\0') {
+		const char *end = strchrnul(text, '\n');
+		const char *first = memchr(text, ':', (size_t)(end - text));
+		const char *second = first ? memchr(first + 1, ':', (size_t)(end - first - 1)) : NULL;
+
+		if (second && (size_t)(end - second - 1) == length && memcmp(second + 1, path, length) == 0)
+			found++;
+		text = *end == '\0' ? end : end + 1;
+	}
+	return found >= count;
+}
+
+int verify_cgroups(const struct spec *spec, const struct cgroup_fds *fds, struct fault *reterr)
+{
+	static char text[PROC_CGROUP_SIZE];
+	size_t wanted = fds->v1_count + (fds->v2 >= 0 ? 1 : 0);
+	ssize_t size;
+	int fd;
+
+	if (wanted == 0)
 		return 0;
-	int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+	fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return fault_errno(reterr);
-	while ((got = read(fd, text + size, sizeof(text) - 1 - size)) > 0)
-		size += (size_t)got;
-	int error = errno;
+		return fail(reterr, STEP_VERIFY_CGROUPS);
+	size = read(fd, text, sizeof(text) - 1);
 	close_fd(&fd);
-	if (got < 0)
-		return fault_is(reterr, error);
+	if (size < 0)
+		return fail(reterr, STEP_VERIFY_CGROUPS);
 	text[size] = '\0';
-	bool v2 = spec->cgroup_v2[0] != '\0';
-	/* EXDEV: it is somewhere else. */
-	return cgroups_text_matches(text, spec->cgroup, v2, spec->cgroup_v1_count) ? 0 : fault_is(reterr, EXDEV);
+	if (!cgroup_lines_name(text, spec->cgroup, wanted))
+		return fail_with(reterr, STEP_VERIFY_CGROUPS, EXDEV);
+	return 0;
 }

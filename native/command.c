@@ -60,7 +60,8 @@ static int set_stdio(struct command *command, struct fault *reterr)
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int keep[5];
 
-	if (null < 0 || dup2(null, 0) < 0 || dup2(command->output[0], 1) < 0 || dup2(command->output[1], 2) < 0) {
+	if (null < 0 || dup2(null, 0) < 0 || dup2(command->output[0], 1) < 0 ||
+	    dup2(command->output[1], 2) < 0) {
 		(void)fail(reterr, STEP_SET_STDIO);
 		close_fd(&null);
 		return -1;
@@ -116,7 +117,8 @@ static int enter_work_dir(struct command *command, struct fault *reterr)
 }
 
 static int (*const steps[])(struct command *, struct fault *) = {
-	join, verify_joined, unshare_cgroup_ns, reset_process, set_stdio, set_credentials, drop, verify, enter_work_dir,
+	join, verify_joined, unshare_cgroup_ns, reset_process, set_stdio, set_credentials,
+	drop, verify,	     enter_work_dir,
 };
 
 struct start {
@@ -137,7 +139,8 @@ static char **read_strings(struct reader *reader, char **array, char ***ret_next
 }
 
 /* Maps START's body, and memory for the pointers into it: there is no heap here. */
-static int read_start(const struct command *command, uint64_t size, struct start *ret_start, struct fault *reterr)
+static int read_start(const struct command *command, uint64_t size, struct start *ret_start,
+		      struct fault *reterr)
 {
 	const uint8_t *body = mmap(NULL, size, PROT_READ, MAP_PRIVATE, command->start_data, 0);
 	/* A string takes 5 bytes at least, and each list ends with a NULL. */
@@ -237,7 +240,7 @@ static void tell(int gate, const struct fault *fault)
 
 static int run(struct command *command, struct fault *reterr)
 {
-	const struct fault ready = { .step = STEP_OK };
+	const struct fault ready = {.step = STEP_OK};
 	struct start start;
 	uint64_t size;
 
@@ -255,7 +258,7 @@ static int run(struct command *command, struct fault *reterr)
 
 _Noreturn void run_command(struct command *command)
 {
-	struct fault fault = { 0 };
+	struct fault fault = {0};
 
 	(void)run(command, &fault);
 	tell(command->gate, &fault);

@@ -1,166 +1,121 @@
-/* Users, groups, capabilities: set, then verified by asking the kernel. */
+#define _GNU_SOURCE
+#include "credentials.h"
+
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "sandbox.h"
+/* The kernel's headers know of no more; prctl answers EINVAL beyond the running kernel's last. */
+enum { CAPABILITIES = 64, GROUPS_MAX = 65536 };
 
-#define CAPABILITY_WORDS 2
-
-/* The kernel's NGROUPS_MAX. */
-#define GROUPS_MAX 65536
-
-static int read_capabilities(struct __user_cap_data_struct data[CAPABILITY_WORDS])
+int set_ids(const struct identity *identity, struct fault *reterr, enum step step)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	return (int)syscall(SYS_capget, &header, data);
+	if (identity->keep_ids)
+		return 0;
+	/* Raw calls: glibc's would try to tell threads that a forked child does not have. */
+	if (syscall(SYS_setgroups, identity->group_count, identity->groups) < 0)
+		return fail(reterr, step);
+	if (syscall(SYS_setresgid, identity->gid, identity->gid, identity->gid) < 0)
+		return fail(reterr, step);
+	/* The capabilities that stay are cut down below; without this, setresuid takes all. */
+	if (prctl(PR_SET_KEEPCAPS, 1) < 0)
+		return fail(reterr, step);
+	if (syscall(SYS_setresuid, identity->uid, identity->uid, identity->uid) < 0)
+		return fail(reterr, step);
+	return 0;
 }
 
-static int write_capabilities(const struct __user_cap_data_struct data[CAPABILITY_WORDS])
+static int set_capabilities(uint64_t capabilities)
 {
 	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {
+		{.permitted = (uint32_t)capabilities, .effective = (uint32_t)capabilities},
+		{.permitted = (uint32_t)(capabilities >> 32), .effective = (uint32_t)(capabilities >> 32)},
+	};
+
 	return (int)syscall(SYS_capset, &header, data);
 }
 
-/* Raw calls: the C library's wrappers would look for other threads, of which there are none. */
-static int set_ids(uint32_t uid, uint32_t gid, const uint32_t *groups, size_t group_count, struct fault *reterr)
+int drop_capabilities(const struct identity *identity, struct fault *reterr, enum step step)
 {
-	if (syscall(SYS_setgroups, group_count, groups) < 0 || syscall(SYS_setresgid, gid, gid, gid) < 0 ||
-	    syscall(SYS_setresuid, uid, uid, uid) < 0)
-		return fault_errno(reterr);
-	return 0;
-}
-
-/* Capabilities are kept over the change of user: dropping the bounding set needs one of them. */
-int credentials_set_user(const struct sandbox *box, struct fault *reterr)
-{
-	const struct create_spec *spec = box->spec;
-	if (prctl(PR_SET_KEEPCAPS, 1L, 0L, 0L, 0L) < 0)
-		return fault_errno(reterr);
-	if (box->single_id)
-		return 0;
-	return set_ids(spec->uid, spec->gid, spec->groups, spec->group_count, reterr);
-}
-
-/* Leaves the given set as permitted and effective, and nothing that could bring back more. */
-static int drop_all_but(uint32_t keep, struct fault *reterr)
-{
-	struct __user_cap_data_struct data[CAPABILITY_WORDS];
-	if (read_capabilities(data) < 0)
-		return fault_errno(reterr);
-	for (int i = 0; i < CAPABILITY_WORDS; i++)
-		data[i].effective = data[i].permitted;
-	if (write_capabilities(data) < 0)
-		return fault_errno(reterr);
-	/* The kernel may know more capabilities than the headers; it says where they end. */
-	for (unsigned long capability = 0; prctl(PR_CAPBSET_READ, capability, 0L, 0L, 0L) >= 0; capability++)
-		if (prctl(PR_CAPBSET_DROP, capability, 0L, 0L, 0L) < 0)
-			return fault_at(reterr, (uint32_t)capability);
-	if (prctl(PR_CAP_AMBIENT, (long)PR_CAP_AMBIENT_CLEAR_ALL, 0L, 0L, 0L) < 0)
-		return fault_errno(reterr);
-	memset(data, 0, sizeof(data));
-	data[0].permitted = data[0].effective = keep;
-	if (write_capabilities(data) < 0)
-		return fault_errno(reterr);
-	if (prctl(PR_SET_KEEPCAPS, 0L, 0L, 0L, 0L) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) < 0)
-		return fault_errno(reterr);
-	return 0;
-}
-
-int credentials_drop_capabilities(struct fault *reterr)
-{
-	return drop_all_but(0, reterr);
-}
-
-static int verify_capabilities(uint32_t expected, struct fault *reterr)
-{
-	struct __user_cap_data_struct data[CAPABILITY_WORDS];
-	if (read_capabilities(data) < 0)
-		return fault_errno(reterr);
-	bool right = data[0].permitted == expected && data[0].effective == expected && data[0].inheritable == 0 &&
-		     data[1].permitted == 0 && data[1].effective == 0 && data[1].inheritable == 0;
-	for (unsigned long capability = 0;; capability++) {
-		int bounding = prctl(PR_CAPBSET_READ, capability, 0L, 0L, 0L);
-		if (bounding < 0)
-			break;
-		right = right && bounding == 0;
+	/* setresuid has cleared the effective set; dropping the bounding set needs CAP_SETPCAP. */
+	if (set_capabilities(identity->capabilities | (1ull << CAP_SETPCAP)) < 0)
+		return fail(reterr, step);
+	for (unsigned long capability = 0; capability < CAPABILITIES; capability++) {
+		if (prctl(PR_CAPBSET_DROP, capability) < 0) {
+			if (errno == EINVAL)
+				break;
+			return fail(reterr, step);
+		}
 	}
-	right = right && prctl(PR_GET_NO_NEW_PRIVS, 0L, 0L, 0L, 0L) == 1;
-	return right ? 0 : fault_is(reterr, EPERM);
-}
-
-static int verify_ids(uint32_t uid, uint32_t gid, struct fault *reterr)
-{
-	uid_t uids[3];
-	gid_t gids[3];
-	if (getresuid(&uids[0], &uids[1], &uids[2]) < 0 || getresgid(&gids[0], &gids[1], &gids[2]) < 0)
-		return fault_errno(reterr);
-	for (int i = 0; i < 3; i++)
-		if (uids[i] != uid || gids[i] != gid)
-			return fault_is(reterr, EPERM);
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return fail(reterr, step);
+	if (set_capabilities(identity->capabilities) < 0)
+		return fail(reterr, step);
+	if (prctl(PR_SET_KEEPCAPS, 0) < 0)
+		return fail(reterr, step);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return fail(reterr, step);
 	return 0;
 }
 
-/* The kernel sorts groups and keeps doubles: equal counts, and each one is in the other list. */
-static int verify_groups(const uint32_t *expected, uint32_t count, struct fault *reterr)
+static bool ids_are(const struct identity *identity)
+{
+	uid_t real_uid, effective_uid, saved_uid;
+	gid_t real_gid, effective_gid, saved_gid;
+
+	if (getresuid(&real_uid, &effective_uid, &saved_uid) < 0 ||
+	    getresgid(&real_gid, &effective_gid, &saved_gid) < 0)
+		return false;
+	return real_uid == identity->uid && effective_uid == identity->uid && saved_uid == identity->uid &&
+	       real_gid == identity->gid && effective_gid == identity->gid && saved_gid == identity->gid;
+}
+
+static bool groups_are(const struct identity *identity)
 {
 	static gid_t groups[GROUPS_MAX];
-	int found = getgroups(GROUPS_MAX, groups);
-	if (found < 0)
-		return fault_errno(reterr);
-	if ((uint32_t)found != count)
-		return fault_is(reterr, EPERM);
-	for (uint32_t i = 0; i < count; i++) {
-		bool is_there = false;
-		bool was_wanted = false;
-		for (uint32_t j = 0; j < count; j++) {
-			is_there = is_there || groups[j] == expected[i];
-			was_wanted = was_wanted || expected[j] == groups[i];
-		}
-		if (!is_there || !was_wanted) {
-			errno = EPERM;
-			return fault_at(reterr, i);
-		}
+	long count = syscall(SYS_getgroups, GROUPS_MAX, groups);
+
+	if (count < 0 || (size_t)count != identity->group_count)
+		return false;
+	/* The kernel keeps them sorted. */
+	for (size_t i = 0; i < identity->group_count; i++) {
+		bool found = false;
+
+		for (long k = 0; k < count; k++)
+			found = found || groups[k] == identity->groups[i];
+		if (!found)
+			return false;
 	}
+	return true;
+}
+
+static bool capabilities_are(uint64_t capabilities)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return false;
+	for (int half = 0; half < 2; half++) {
+		uint32_t wanted = (uint32_t)(capabilities >> (32 * half));
+
+		if (data[half].permitted != wanted || data[half].effective != wanted ||
+		    data[half].inheritable != 0)
+			return false;
+	}
+	return prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN) == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+}
+
+int verify_identity(const struct identity *identity, struct fault *reterr, enum step step)
+{
+	bool groups = identity->keep_ids || groups_are(identity);
+
+	if (!ids_are(identity) || !groups || !capabilities_are(identity->capabilities))
+		return fail_with(reterr, step, EPERM);
 	return 0;
-}
-
-int credentials_verify_user(const struct sandbox *box, struct fault *reterr)
-{
-	const struct create_spec *spec = box->spec;
-	uint32_t uid = box->single_id ? box->owner_uid : spec->uid;
-	uint32_t gid = box->single_id ? box->owner_gid : spec->gid;
-	if (verify_ids(uid, gid, reterr) < 0 || verify_capabilities(0, reterr) < 0)
-		return -1;
-	/* Where setgroups is denied the owner's groups stay; the daemon reports that. */
-	return box->single_id ? 0 : verify_groups(spec->groups, spec->group_count, reterr);
-}
-
-#define INIT_CAPABILITIES (1u << CAP_KILL)
-
-int credentials_drop_init(const struct sandbox *box, struct fault *reterr)
-{
-	uint32_t id = box->spec->init_uid;
-	if (prctl(PR_SET_KEEPCAPS, 1L, 0L, 0L, 0L) < 0)
-		return fault_errno(reterr);
-	if (!box->single_id && set_ids(id, id, NULL, 0, reterr) < 0)
-		return -1;
-	if (drop_all_but(INIT_CAPABILITIES, reterr) < 0)
-		return -1;
-	/* Last: a change of ids sets it back (prctl(2)). */
-	return prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L) < 0 ? fault_errno(reterr) : 0;
-}
-
-int credentials_verify_init(const struct sandbox *box, struct fault *reterr)
-{
-	uint32_t uid = box->single_id ? box->owner_uid : box->spec->init_uid;
-	uint32_t gid = box->single_id ? box->owner_gid : box->spec->init_uid;
-	if (verify_ids(uid, gid, reterr) < 0 || verify_capabilities(INIT_CAPABILITIES, reterr) < 0)
-		return -1;
-	if (!box->single_id && verify_groups(NULL, 0, reterr) < 0)
-		return -1;
-	return prctl(PR_GET_DUMPABLE, 0L, 0L, 0L, 0L) == 0 ? 0 : fault_is(reterr, EPERM);
 }

@@ -1,253 +1,229 @@
-/*
- * LINK: a host tree is made again inside the task directory, by hard links where they are
- * possible. A linked file is the host's own inode: its owner and mode are never touched,
- * and the tree is mounted read-only over itself afterwards. What is copied loses setuid,
- * setgid and file capabilities, and its bytes are counted against one cap for the task.
- */
-#include <dirent.h>
+#define _GNU_SOURCE
+#include "embed.h"
+
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kernel.h"
+#include "protocol.h"
 #include "remove.h"
-#include "sandbox.h"
+#include "sys.h"
+#include "taskdir.h"
 
-/* A host's own trees are nowhere near as deep; a loop of bind mounts would be. */
-#define DEPTH_MAX 64
+/* Deeper trees than a path can name are refused. */
+enum { DEPTH_MAX = 256, DIRENTS_SIZE = 32768, LINK_SIZE = 4096 };
 
-struct embedding {
-	uint64_t bytes_left; /* that may still be copied */
-	bool is_root;
+struct dirent64 {
+	uint64_t inode;
+	int64_t offset;
+	uint16_t size;
+	uint8_t type;
+	char name[];
 };
 
-static int embed_dir(struct embedding *embedding, int source, int target, const char *name, int depth);
+ssize_t getdents64(int fd, void *buffer, size_t size);
 
-/* Without root, what belongs to others can neither be given to them nor always be read. */
-static int give(const struct embedding *embedding, int fd, const struct stat *like)
+struct embedding {
+	uint64_t room; /* bytes that may still be copied */
+};
+
+static int embed_entry(struct embedding *embedding, int from, const char *name, int to, const char *to_name,
+		       int depth);
+
+/* Owner and mode of the source, less what would give more rights than the reader has. */
+static int copy_attributes(int fd, const struct stat *status)
 {
-	if (fchown(fd, like->st_uid, like->st_gid) < 0 && embedding->is_root)
+	mode_t mode = status->st_mode & 07777 & ~(mode_t)(S_ISUID | S_ISGID);
+
+	/* In a user namespace other owners cannot be given: the daemon's user keeps them. */
+	if (fchown(fd, status->st_uid, status->st_gid) < 0 && errno != EPERM && errno != EINVAL)
 		return -1;
-	return fchmod(fd, like->st_mode & 01777);
+	return fchmod(fd, mode);
 }
 
-static int copy_bytes(struct embedding *embedding, int source, int target)
+static int copy_file(struct embedding *embedding, int from, const char *name, int to, const char *to_name,
+		     const struct stat *status)
 {
-	for (;;) {
-		/* One byte more than allowed is asked for, to tell the cap from the end. */
-		size_t chunk = 1u << 20;
-		if (embedding->bytes_left < chunk)
-			chunk = (size_t)embedding->bytes_left + 1;
-		ssize_t copied = sendfile(target, source, NULL, chunk);
-		if (copied <= 0)
-			return (int)copied;
-		if ((uint64_t)copied > embedding->bytes_left) {
-			errno = EDQUOT;
-			return -1;
-		}
-		embedding->bytes_left -= (uint64_t)copied;
-	}
-}
+	int source = open_beneath(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+	int copy = -1, result = -1;
+	off_t left = status->st_size;
 
-static int copy_file(struct embedding *embedding, int source_dir, const char *source_name, int target_dir,
-		     const char *name)
-{
-	struct stat found;
-	int copy = -1;
-	int result = -1;
-	/* O_NONBLOCK: should it have become a fifo meanwhile, nothing waits for a writer. */
-	int source = openat(source_dir, source_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (source < 0)
-		return errno == EACCES && !embedding->is_root ? 0 : -1;
-	if (fstat(source, &found) < 0)
-		goto out;
-	if (!S_ISREG(found.st_mode)) {
-		result = 0;
-		goto out;
+		return -1;
+	if ((uint64_t)status->st_size > embedding->room) {
+		errno = EDQUOT;
+		goto done;
 	}
-	copy = kernel_open_beneath(target_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-	if (copy < 0) {
-		result = errno == EEXIST ? 0 : -1;
-		goto out;
+	copy = openat(to, to_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (copy < 0)
+		goto done;
+	while (left > 0) {
+		ssize_t size = sendfile(copy, source, NULL, (size_t)left);
+
+		if (size < 0 && errno == EINTR)
+			continue;
+		if (size < 0)
+			goto done;
+		if (size == 0)
+			break; /* it has shrunk meanwhile */
+		left -= size;
 	}
-	if (copy_bytes(embedding, source, copy) < 0)
-		goto out;
-	result = give(embedding, copy, &found);
-out:;
-	int error = errno;
-	close_fd(&copy);
+	embedding->room -= (uint64_t)status->st_size;
+	result = copy_attributes(copy, status);
+done:
 	close_fd(&source);
-	errno = error;
+	close_fd(&copy);
 	return result;
 }
 
-static int embed_file(struct embedding *embedding, int source_dir, const char *source_name, int target_dir,
-		      const char *name)
+/* The host's own inode where it can be had; a linked file is never chowned or chmodded. */
+static int embed_file(struct embedding *embedding, int from, const char *name, int to, const char *to_name,
+		      const struct stat *status)
 {
-	if (linkat(source_dir, source_name, target_dir, name, 0) == 0 || errno == EEXIST)
+	if (linkat(from, name, to, to_name, 0) == 0)
 		return 0;
 	if (errno != EXDEV && errno != EMLINK && errno != EPERM)
 		return -1;
-	return copy_file(embedding, source_dir, source_name, target_dir, name);
+	return copy_file(embedding, from, name, to, to_name, status);
 }
 
-static int embed_symlink(int source_dir, int target_dir, const char *name)
+static int embed_symlink(int from, const char *name, int to, const char *to_name)
 {
-	char link[PATH_MAX];
-	ssize_t size = readlinkat(source_dir, name, link, sizeof(link) - 1);
+	char target[LINK_SIZE];
+	ssize_t size = readlinkat(from, name, target, sizeof(target) - 1);
+
 	if (size < 0)
 		return -1;
-	link[size] = '\0';
-	return symlinkat(link, target_dir, name) == 0 || errno == EEXIST ? 0 : -1;
+	target[size] = '\0';
+	return symlinkat(target, to, to_name);
 }
 
-static int embed_entry(struct embedding *embedding, int source_dir, int target_dir, const char *name, int depth)
+static int embed_children(struct embedding *embedding, int from, int to, int depth)
 {
-	struct stat found;
-	if (fstatat(source_dir, name, &found, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -1;
-	switch (found.st_mode & S_IFMT) {
-	case S_IFREG:
-		return embed_file(embedding, source_dir, name, target_dir, name);
-	case S_IFLNK:
-		return embed_symlink(source_dir, target_dir, name);
-	case S_IFDIR: {
-		int source = openat(source_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (source < 0)
-			return errno == EACCES && !embedding->is_root ? 0 : -1;
-		int result = embed_dir(embedding, source, target_dir, name, depth + 1);
-		int error = errno;
-		close_fd(&source);
-		errno = error;
-		return result;
-	}
-	default: /* devices, fifos and sockets stay out */
-		return 0;
-	}
-}
+	/* On the heap: one buffer a level. */
+	char *buffer = malloc(DIRENTS_SIZE);
+	ssize_t size = -1;
 
-static int embed_entries(struct embedding *embedding, int source, int target, int depth)
-{
-	char buffer[8192] __attribute__((aligned(8)));
-	ssize_t size;
-	while ((size = getdents64(source, buffer, sizeof(buffer))) > 0) {
+	while (buffer && (size = getdents64(from, buffer, DIRENTS_SIZE)) > 0) {
 		for (ssize_t at = 0; at < size;) {
 			const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
-			at += entry->d_reclen;
-			if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+
+			at += entry->size;
+			if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
 				continue;
-			if (embed_entry(embedding, source, target, entry->d_name, depth) < 0)
+			if (embed_entry(embedding, from, entry->name, to, entry->name, depth + 1) < 0) {
+				free(buffer);
 				return -1;
+			}
 		}
 	}
-	return size < 0 ? -1 : 0;
+	free(buffer);
+	return size == 0 ? 0 : -1;
 }
 
-static int embed_dir(struct embedding *embedding, int source, int target_dir, const char *name, int depth)
+static int embed_directory(struct embedding *embedding, int from, const char *name, int to,
+			   const char *to_name, const struct stat *status, int depth)
 {
-	struct stat found;
+	int source, copy = -1, result = -1;
+
 	if (depth > DEPTH_MAX) {
 		errno = ELOOP;
 		return -1;
 	}
-	if (fstat(source, &found) < 0)
-		return -1;
-	if (mkdirat(target_dir, name, 0700) < 0 && errno != EEXIST)
-		return -1;
-	int target = kernel_open_beneath(target_dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (target < 0)
-		return -1;
-	int result = embed_entries(embedding, source, target, depth);
-	if (result == 0)
-		result = give(embedding, target, &found);
-	int error = errno;
-	close_fd(&target);
-	errno = error;
-	return result;
-}
-
-static int embed_mount(struct embedding *embedding, int root, const struct mount_spec *mount)
-{
-	struct stat found;
-	int parent = -1;
-	const char *name;
-	int result = -1;
-	/* The source itself may be a symlink, such as /lib of a merged /usr. */
-	int source = open(mount->source, O_PATH | O_CLOEXEC);
-	if (source < 0) {
-		bool missing = errno == ENOENT || errno == ENOTDIR;
-		return missing && (mount->flags & MOUNT_OPTIONAL) != 0 ? 0 : -1;
-	}
-	const char *target = taskdir_relative(mount->target);
-	if (target == NULL) {
-		errno = EINVAL;
-		goto out;
-	}
-	if (fstat(source, &found) < 0 || taskdir_open_parent(root, target, &parent, &name) < 0)
-		goto out;
-	if (S_ISDIR(found.st_mode)) {
-		int dir = openat(source, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (dir < 0)
-			goto out;
-		result = embed_dir(embedding, dir, parent, name, 0);
-		int error = errno;
-		close_fd(&dir);
-		errno = error;
-	} else if (S_ISREG(found.st_mode)) {
-		char resolved[PATH_MAX];
-		char path[64] = "/proc/self/fd/";
-		format_u64((uint64_t)source, path + strlen(path));
-		ssize_t size = readlink(path, resolved, sizeof(resolved) - 1);
-		if (size < 0)
-			goto out;
-		resolved[size] = '\0';
-		result = embed_file(embedding, AT_FDCWD, resolved, parent, name);
-	} else {
-		errno = EINVAL;
-	}
-out:;
-	int error = errno;
-	close_fd(&parent);
+	source = open_beneath(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	if (source < 0)
+		return errno == EACCES ? 0
+				       : -1; /* a plain user cannot read all: what is not seen is not there */
+	copy = make_dir_at(to, to_name);
+	if (copy >= 0 && embed_children(embedding, source, copy, depth) == 0)
+		result = copy_attributes(copy, status);
 	close_fd(&source);
-	errno = error;
+	close_fd(&copy);
 	return result;
 }
 
-/* Targets may lie in one another, so all leftovers of an earlier run go before anything is made. */
-static int remove_leftover(int root, const struct mount_spec *mount)
+static int embed_entry(struct embedding *embedding, int from, const char *name, int to, const char *to_name,
+		       int depth)
 {
-	int parent;
-	const char *name;
-	const char *target = taskdir_relative(mount->target);
-	if (target == NULL) {
-		errno = EINVAL;
+	struct stat status;
+
+	if (fstatat(from, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -1; /* it went while we looked */
+	switch (status.st_mode & S_IFMT) {
+	case S_IFDIR:
+		return embed_directory(embedding, from, name, to, to_name, &status, depth);
+	case S_IFREG:
+		return embed_file(embedding, from, name, to, to_name, &status);
+	case S_IFLNK:
+		return embed_symlink(from, name, to, to_name);
+	default:
+		return 0; /* devices, fifos and sockets are not embedded */
+	}
+}
+
+/* The last component of an absolute path, and its directory below root, made if need be. */
+static int open_parent(int root, const char *path, const char **ret_name)
+{
+	char parent[PATH_MAX];
+	const char *last = strrchr(path, '/');
+	size_t length = (size_t)(last - path);
+
+	*ret_name = last + 1;
+	if (length == 0)
+		return fcntl(root, F_DUPFD_CLOEXEC, 0);
+	if (length >= sizeof(parent)) {
+		errno = ENAMETOOLONG;
 		return -1;
 	}
-	if (taskdir_open_parent(root, target, &parent, &name) < 0)
+	memcpy(parent, path, length);
+	parent[length] = '\0';
+	return make_mount_point(root, parent, true);
+}
+
+/* The directory of an absolute path of the host, and the path's last component. */
+static int open_source_parent(const char *source, const char **ret_name)
+{
+	char parent[PATH_MAX];
+	size_t length = (size_t)(strrchr(source, '/') - source);
+
+	*ret_name = source + length + 1;
+	if (length >= sizeof(parent)) {
+		errno = ENAMETOOLONG;
 		return -1;
-	int result = remove_entry(parent, name);
-	int error = errno;
-	close_fd(&parent);
-	errno = error;
+	}
+	memcpy(parent, source, length);
+	parent[length] = '\0';
+	return open_real(length == 0 ? "/" : parent, O_RDONLY | O_DIRECTORY);
+}
+
+static int embed_mount(struct embedding *embedding, const struct mount_spec *mount, int task_dir)
+{
+	const char *name, *source_name;
+	int from = open_source_parent(mount->source, &source_name);
+	int to = -1, result = -1;
+
+	if (from < 0)
+		return (errno == ENOENT || errno == ENOTDIR) && (mount->flags & MOUNT_OPTIONAL) ? 0 : -1;
+	to = open_parent(task_dir, mount->target, &name);
+	if (to >= 0 && remove_entry(to, name) == 0)
+		result = embed_entry(embedding, from, source_name, to, name, 0);
+	close_fd(&from);
+	close_fd(&to);
 	return result;
 }
 
-int embed_trees(const struct sandbox *box, struct fault *reterr)
+int embed_trees(const struct spec *spec, int task_dir, struct fault *reterr)
 {
-	const struct create_spec *spec = box->spec;
-	struct embedding embedding = {
-		.bytes_left = spec->link_bytes,
-		.is_root = (spec->flags & CREATE_USER_NS) == 0,
-	};
-	for (uint32_t i = 0; i < spec->mount_count; i++)
-		if ((spec->mounts[i].flags & MOUNT_LINK) != 0 && remove_leftover(box->task_dir, &spec->mounts[i]) < 0)
-			return fault_at(reterr, i);
-	for (uint32_t i = 0; i < spec->mount_count; i++)
-		if ((spec->mounts[i].flags & MOUNT_LINK) != 0 &&
-		    embed_mount(&embedding, box->task_dir, &spec->mounts[i]) < 0)
-			return fault_at(reterr, i);
+	struct embedding embedding = {.room = spec->link_bytes};
+
+	for (uint32_t i = 0; i < spec->mount_count; i++) {
+		if ((spec->mounts[i].flags & MOUNT_LINK) &&
+		    embed_mount(&embedding, &spec->mounts[i], task_dir) < 0)
+			return fail_at(reterr, STEP_EMBED_TREES, i);
+	}
 	return 0;
 }

@@ -13,13 +13,13 @@
 #define EXIT_RECORD_VERSION 1u
 #define EXIT_RECORD_NAME "exit"
 
-#define EXIT_ENDED 1u   /* wait_status and exited_ns are valid */
+#define EXIT_ENDED 1u	/* wait_status and exited_ns are valid */
 #define EXIT_STARTED 2u /* exec succeeded; started_ns is valid */
 
 struct exit_record {
 	uint32_t magic;
 	uint32_t version;
-	uint32_t flags;      /* EXIT_* ; 0: pending */
+	uint32_t flags;	     /* EXIT_* ; 0: pending */
 	int32_t wait_status; /* of the main process, as wait4 gives it */
 	uint64_t started_ns; /* CLOCK_REALTIME */
 	uint64_t exited_ns;  /* CLOCK_REALTIME */
@@ -30,7 +30,7 @@ struct exit_record {
 	uint64_t cpu_user_us; /* RUSAGE_CHILDREN of init */
 	uint64_t cpu_system_us;
 	uint64_t memory_peak_bytes; /* largest ru_maxrss, not a sum */
-	uint64_t checksum;          /* FNV-1a 64 of all bytes before it */
+	uint64_t checksum;	    /* FNV-1a 64 of all bytes before it */
 };
 
 _Static_assert(sizeof(struct exit_record) == 96, "the exit record has no padding");

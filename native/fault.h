@@ -1,7 +1,7 @@
 /*
- * How a step says that it failed. A function returns 0, or -1 with *reterr filled; errno
- * is read once, where the call failed, and whoever runs the table of steps stamps the
- * step's name on it. Nothing is printed: the daemon words it.
+ * How a step fails. Functions that can fail return 0 or -1 and, on -1, have filled the
+ * fault, with errno read once, there. Nothing prints, and nothing exits below main and
+ * the processes' own last lines.
  */
 #ifndef STOCKADE_FAULT_H
 #define STOCKADE_FAULT_H
@@ -10,34 +10,35 @@
 #include <stdint.h>
 
 enum step {
-	STEP_UNKNOWN = 0,
+	STEP_OK = 0,
 #define STEP(name, words) STEP_##name,
 #include "steps.def"
 #undef STEP
 };
 
 struct fault {
-	uint32_t step;  /* enum step */
-	int32_t error;  /* errno */
-	uint32_t index; /* of the mount, group, cgroup or PATH element */
+	uint32_t step;
+	int32_t error; /* errno */
+	uint32_t index;
 };
 
-/* Takes errno as the reason; always -1, so that a failing step ends in one line. */
-static inline int fault_at(struct fault *reterr, uint32_t index)
+static inline int fail_at(struct fault *reterr, enum step step, uint32_t index)
 {
-	*reterr = (struct fault){.error = errno, .index = index};
+	reterr->error = errno;
+	reterr->step = step;
+	reterr->index = index;
 	return -1;
 }
 
-static inline int fault_errno(struct fault *reterr)
+static inline int fail(struct fault *reterr, enum step step)
 {
-	return fault_at(reterr, 0);
+	return fail_at(reterr, step, 0);
 }
 
-static inline int fault_is(struct fault *reterr, int error)
+static inline int fail_with(struct fault *reterr, enum step step, int error)
 {
-	*reterr = (struct fault){.error = error};
-	return -1;
+	errno = error;
+	return fail_at(reterr, step, 0);
 }
 
 #endif

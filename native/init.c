@@ -62,8 +62,8 @@ struct init {
 	int signals;
 	int command_pidfd;
 	pid_t command;
-	bool let_go;   /* START has been passed on */
-	bool ended;    /* the main process has been reaped */
+	bool let_go; /* START has been passed on */
+	bool ended;  /* the main process has been reaped */
 	struct exit_record exit;
 };
 
@@ -75,7 +75,8 @@ static bool in_user_ns(const struct init *init)
 static int close_inherited(struct init *init, struct fault *reterr)
 {
 	/* 0, 1, 2 hold their places until the end, so that nothing else gets their numbers. */
-	int keep[6 + CGROUPS_MAX] = { 0, 1, 2, init->channels.control, init->channels.start_data, init->cgroups.v2 };
+	int keep[6 + CGROUPS_MAX] = {
+		0, 1, 2, init->channels.control, init->channels.start_data, init->cgroups.v2};
 	size_t count = 6;
 
 	for (size_t i = 0; i < init->cgroups.v1_count; i++)
@@ -217,7 +218,7 @@ static int set_hostname(struct init *init, struct fault *reterr)
 
 static int raise_loopback(struct init *init, struct fault *reterr)
 {
-	struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
 	int fd, result;
 
 	if (!(init->spec->flags & CREATE_NET_NS))
@@ -262,7 +263,7 @@ static int clone_command(struct init *init, struct fault *reterr)
 			.cgroups = &init->cgroups,
 			.gate = gate[1],
 			.start_data = init->channels.start_data,
-			.output = { init->write_ends[0], init->write_ends[1] },
+			.output = {init->write_ends[0], init->write_ends[1]},
 		};
 		run_command(&command);
 	}
@@ -326,10 +327,10 @@ static int verify_privileges(struct init *init, struct fault *reterr)
 }
 
 static int (*const steps[])(struct init *, struct fault *) = {
-	close_inherited, map_ids,	new_session,   open_records,	make_private,	   make_alloc,
-	make_task,	 link_task_logs, embed,	       root_mount,	binds,		   task_mounts,
-	proc_mount,	 dev_mount,	tmp_mounts,    seal,		pivot,		   set_hostname,
-	raise_loopback,	 create_pipes,	clone_command, await_command, drop_privileges, verify_privileges,
+	close_inherited, map_ids,	 new_session,	open_records,  make_private,	make_alloc,
+	make_task,	 link_task_logs, embed,		root_mount,    binds,		task_mounts,
+	proc_mount,	 dev_mount,	 tmp_mounts,	seal,	       pivot,		set_hostname,
+	raise_loopback,	 create_pipes,	 clone_command, await_command, drop_privileges, verify_privileges,
 };
 
 /* A launcher that is not there to hear it is not missed. */
@@ -340,12 +341,12 @@ static void say(struct init *init, const struct from_init *words)
 
 static void say_ready(struct init *init)
 {
-	struct from_init words = { .word = INIT_READY };
-	struct iovec part = { .iov_base = &words, .iov_len = sizeof(words) };
+	struct from_init words = {.word = INIT_READY};
+	struct iovec part = {.iov_base = &words, .iov_len = sizeof(words)};
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
+	} control = {0};
 	struct msghdr message = {
 		.msg_iov = &part,
 		.msg_iovlen = 1,
@@ -363,7 +364,7 @@ static void say_ready(struct init *init)
 
 static void say_fault(struct init *init, const struct fault *fault)
 {
-	struct from_init words = { .word = INIT_FAULT, .fault = *fault };
+	struct from_init words = {.word = INIT_FAULT, .fault = *fault};
 
 	say(init, &words);
 }
@@ -424,7 +425,7 @@ static void settle_gate(struct init *init)
 		return;
 	}
 	if (size != (ssize_t)sizeof(said)) /* killed before exec */
-		said = (struct fault){ .step = STEP_EXEC, .error = ESRCH };
+		said = (struct fault){.step = STEP_EXEC, .error = ESRCH};
 	say_fault(init, &said);
 }
 
@@ -475,11 +476,11 @@ enum { CONTROL, GATE, SIGNALS, STDOUT, STDERR, SOURCES };
 static void serve(struct init *init)
 {
 	struct pollfd sources[SOURCES] = {
-		[CONTROL] = { .fd = init->channels.control, .events = POLLIN },
-		[GATE] = { .fd = init->gate, .events = POLLIN },
-		[SIGNALS] = { .fd = init->signals, .events = POLLIN },
-		[STDOUT] = { .fd = init->outputs[0].pipe, .events = POLLIN },
-		[STDERR] = { .fd = init->outputs[1].pipe, .events = POLLIN },
+		[CONTROL] = {.fd = init->channels.control, .events = POLLIN},
+		[GATE] = {.fd = init->gate, .events = POLLIN},
+		[SIGNALS] = {.fd = init->signals, .events = POLLIN},
+		[STDOUT] = {.fd = init->outputs[0].pipe, .events = POLLIN},
+		[STDERR] = {.fd = init->outputs[1].pipe, .events = POLLIN},
 	};
 
 	if (poll(sources, SOURCES, -1) < 0)
@@ -501,9 +502,9 @@ static void end_all(struct init *init)
 {
 	for (;;) {
 		struct pollfd sources[] = {
-			{ .fd = init->signals, .events = POLLIN },
-			{ .fd = init->outputs[0].pipe, .events = POLLIN },
-			{ .fd = init->outputs[1].pipe, .events = POLLIN },
+			{.fd = init->signals, .events = POLLIN},
+			{.fd = init->outputs[0].pipe, .events = POLLIN},
+			{.fd = init->outputs[1].pipe, .events = POLLIN},
 		};
 
 		(void)kill(-1, SIGKILL); /* ESRCH: nobody is left */
@@ -519,9 +520,9 @@ static void end_all(struct init *init)
 
 static void record_end(struct init *init)
 {
-	struct from_init words = { .word = INIT_ENDED };
+	struct from_init words = {.word = INIT_ENDED};
 	struct exit_record *exit_record = &init->exit;
-	struct rusage usage = { 0 };
+	struct rusage usage = {0};
 
 	(void)drain_output(&init->outputs[0]);
 	(void)drain_output(&init->outputs[1]);
@@ -531,8 +532,10 @@ static void record_end(struct init *init)
 	exit_record->stderr_bytes = init->outputs[1].written;
 	exit_record->stdout_dropped = init->outputs[0].dropped;
 	exit_record->stderr_dropped = init->outputs[1].dropped;
-	exit_record->cpu_user_us = (uint64_t)usage.ru_utime.tv_sec * 1000000u + (uint64_t)usage.ru_utime.tv_usec;
-	exit_record->cpu_system_us = (uint64_t)usage.ru_stime.tv_sec * 1000000u + (uint64_t)usage.ru_stime.tv_usec;
+	exit_record->cpu_user_us =
+		(uint64_t)usage.ru_utime.tv_sec * 1000000u + (uint64_t)usage.ru_utime.tv_usec;
+	exit_record->cpu_system_us =
+		(uint64_t)usage.ru_stime.tv_sec * 1000000u + (uint64_t)usage.ru_stime.tv_usec;
 	exit_record->memory_peak_bytes = (uint64_t)usage.ru_maxrss * 1024u;
 	(void)write_record(init->record.exit, exit_record);
 	words.exit = *exit_record;
@@ -546,18 +549,18 @@ _Noreturn void run_init(const struct spec *spec, const struct cgroup_fds *cgroup
 		.spec = spec,
 		.cgroups = *cgroups,
 		.channels = *channels,
-		.record = { .exit = -1, .log = { -1, -1 } },
+		.record = {.exit = -1, .log = {-1, -1}},
 		.record_dir = -1,
 		.dirs = NO_TASK_DIRS,
 		.root = -1,
-		.write_ends = { -1, -1 },
-		.outputs = { { .pipe = -1, .log = -1 }, { .pipe = -1, .log = -1 } },
+		.write_ends = {-1, -1},
+		.outputs = {{.pipe = -1, .log = -1}, {.pipe = -1, .log = -1}},
 		.gate = -1,
 		.proc = -1,
 		.signals = -1,
 		.command_pidfd = -1,
 	};
-	struct fault fault = { 0 };
+	struct fault fault = {0};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		if (steps[i](&init, &fault) < 0) {

@@ -21,15 +21,14 @@
 enum { VALUE_SIZE = 32 };
 
 /* The device nodes of a task, by bind: mknod needs what a user namespace does not give. */
-static const char *const devices[] = { "null", "zero", "full", "random", "urandom", "tty" };
+static const char *const devices[] = {"null", "zero", "full", "random", "urandom", "tty"};
 
 static const struct {
 	const char *name;
 	const char *target;
 } dev_links[] = {
-	{ "ptmx", "pts/ptmx" },		    { "fd", "/proc/self/fd" },
-	{ "stdin", "/proc/self/fd/0" },	    { "stdout", "/proc/self/fd/1" },
-	{ "stderr", "/proc/self/fd/2" },
+	{"ptmx", "pts/ptmx"},	       {"fd", "/proc/self/fd"},	      {"stdin", "/proc/self/fd/0"},
+	{"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
 };
 
 int make_mounts_private(struct fault *reterr)
@@ -51,7 +50,7 @@ static int attach(int tree, int target)
 
 static int set_attributes(int tree, uint64_t attributes, bool recursive)
 {
-	struct mount_attr attr = { .attr_set = attributes };
+	struct mount_attr attr = {.attr_set = attributes};
 
 	return sys_mount_setattr(tree, recursive ? AT_RECURSIVE : 0, &attr);
 }
@@ -70,11 +69,21 @@ int mount_root(const struct task_dirs *dirs, int *ret_root, struct fault *reterr
 	return 0;
 }
 
-/* A source of the host as a detached copy of its mounts; -1 with errno. */
+/* What is at the descriptor, as a detached copy of its mounts; closes it. -1 with errno. */
+static int clone_tree(int place, unsigned int flags)
+{
+	int tree = place < 0 ? -1
+			     : sys_open_tree(place, "",
+					     OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | flags);
+
+	close_fd(&place);
+	return tree;
+}
+
 static int clone_source(const struct mount_spec *mount, bool *ret_is_directory)
 {
 	struct stat status;
-	int tree = sys_open_tree(AT_FDCWD, mount->source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	int tree = clone_tree(open_real(mount->source, O_PATH), AT_RECURSIVE);
 
 	if (tree >= 0 && fstat(tree, &status) < 0)
 		close_fd(&tree);
@@ -93,7 +102,8 @@ static int mount_bind(const struct mount_spec *mount, int root)
 		attributes |= MOUNT_ATTR_RDONLY;
 	if (mount->flags & MOUNT_LINK) {
 		/* What embed.c made, over itself. What it skipped is not there. */
-		int place = open_beneath(root, mount->target + strspn(mount->target, "/"), O_PATH | O_NOFOLLOW);
+		int place =
+			open_beneath(root, mount->target + strspn(mount->target, "/"), O_PATH | O_NOFOLLOW);
 
 		if (place < 0)
 			return errno == ENOENT && (mount->flags & MOUNT_OPTIONAL) ? 0 : -1;
@@ -129,10 +139,11 @@ int mount_dirs(const struct task_dirs *dirs, int root, struct fault *reterr)
 	const struct {
 		int source;
 		const char *name;
-	} places[] = { { dirs->shared, "alloc" }, { dirs->local, "local" } };
+	} places[] = {{dirs->shared, "alloc"}, {dirs->local, "local"}};
 
 	for (uint32_t i = 0; i < 2; i++) {
-		int tree = sys_open_tree(places[i].source, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+		int tree = sys_open_tree(places[i].source, "",
+					 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 
 		if (tree < 0 || set_attributes(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, false) < 0) {
 			close_fd(&tree);
@@ -158,8 +169,8 @@ static int new_mount(const char *type, const struct option *options, size_t coun
 	if (context < 0)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		int result = options[i].value ? sys_fsconfig_string(context, options[i].key, options[i].value) :
-						sys_fsconfig_flag(context, options[i].key);
+		int result = options[i].value ? sys_fsconfig_string(context, options[i].key, options[i].value)
+					      : sys_fsconfig_flag(context, options[i].key);
 
 		if (result < 0)
 			goto failed;
@@ -180,7 +191,8 @@ failed:
  */
 int mount_proc(int root, struct fault *reterr)
 {
-	unsigned int attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+	unsigned int attributes =
+		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 	int tree = new_mount("proc", NULL, 0, attributes);
 
 	if (attach(tree, open_beneath(root, "proc", O_PATH | O_DIRECTORY)) < 0)
@@ -193,7 +205,7 @@ static int new_tmpfs(uint64_t bytes, const char *mode, unsigned int attributes)
 {
 	enum { BYTES_PER_INODE = 4096 };
 	char size[VALUE_SIZE], inodes[VALUE_SIZE];
-	struct option options[] = { { "size", size }, { "nr_inodes", inodes }, { "mode", mode } };
+	struct option options[] = {{"size", size}, {"nr_inodes", inodes}, {"mode", mode}};
 
 	(void)snprintf(size, sizeof(size), "%" PRIu64, bytes);
 	(void)snprintf(inodes, sizeof(inodes), "%" PRIu64, bytes / BYTES_PER_INODE + 16);
@@ -225,7 +237,7 @@ static int mount_devices(int dev)
 static int mount_pts(int dev)
 {
 	/* Each mount of devpts is an instance of its own. */
-	const struct option options[] = { { "ptmxmode", "0666" }, { "mode", "0620" } };
+	const struct option options[] = {{"ptmxmode", "0666"}, {"mode", "0620"}};
 	int tree = new_mount("devpts", options, 2, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 
 	return attach(tree, make_mount_point(dev, "pts", true));

@@ -38,7 +38,8 @@ bool drain_output(struct output *output)
 		bool full = output->written >= output->cap;
 		ssize_t size = full ? drop(output) : keep(output);
 
-		/* The log cannot take it (ENOSPC, EIO, EDQUOT, EFBIG, …): the task must not block for that. */
+		/* The log cannot take it (ENOSPC, EIO, EDQUOT, EFBIG, …): the task must not block for that.
+		 */
 		if (size < 0 && !full && errno != EAGAIN && errno != EINTR)
 			size = drop(output);
 		if (size < 0 && errno == EAGAIN)

@@ -23,20 +23,20 @@
 #define PROTOCOL_FD 3
 
 /* MESSAGE(name, number) */
-#define TO_LAUNCHER(MESSAGE) \
-	MESSAGE(CREATE, 1)   \
-	MESSAGE(START, 2)    \
-	MESSAGE(SIGNAL, 3)   \
-	MESSAGE(KILL_INIT, 4) \
+#define TO_LAUNCHER(MESSAGE)                                                                                 \
+	MESSAGE(CREATE, 1)                                                                                   \
+	MESSAGE(START, 2)                                                                                    \
+	MESSAGE(SIGNAL, 3)                                                                                   \
+	MESSAGE(KILL_INIT, 4)                                                                                \
 	MESSAGE(REMOVE, 5)
 
-#define TO_DAEMON(MESSAGE)    \
-	MESSAGE(HELLO, 101)   \
-	MESSAGE(READY, 102)   \
-	MESSAGE(FAULT, 103)   \
-	MESSAGE(STARTED, 104) \
-	MESSAGE(ENDED, 105)   \
-	MESSAGE(REMOVED, 106) \
+#define TO_DAEMON(MESSAGE)                                                                                   \
+	MESSAGE(HELLO, 101)                                                                                  \
+	MESSAGE(READY, 102)                                                                                  \
+	MESSAGE(FAULT, 103)                                                                                  \
+	MESSAGE(STARTED, 104)                                                                                \
+	MESSAGE(ENDED, 105)                                                                                  \
+	MESSAGE(REMOVED, 106)                                                                                \
 	MESSAGE(SIGNALLED, 107)
 
 /*
@@ -58,7 +58,7 @@
  *   u64 log_bytes        cap of each log
  *   u64 link_bytes       cap of bytes copied by LINK
  *   list<mount> mounts   in the order they are to be made
- *     string source      absolute host path, symlinks followed; "" is not allowed
+ *     string source      absolute host path with no link in it
  *     string target      absolute path inside
  *     u32 flags          MOUNT_*
  * Answer: READY, or FAULT and then ENDED.
@@ -67,10 +67,10 @@
 #define CREATE_NET_NS 2u   /* in a network namespace of its own */
 #define MOUNT_READ_ONLY 1u /* recursively */
 #define MOUNT_OPTIONAL 2u  /* a source that is not there is skipped */
-#define MOUNT_LINK 4u      /* embed by links and copies instead of a bind mount */
+#define MOUNT_LINK 4u	   /* embed by links and copies instead of a bind mount */
 
 #define REMOVE_TREES 0u /* of the task directory all but "local" */
-#define REMOVE_TASK 1u  /* the task directory */
+#define REMOVE_TASK 1u	/* the task directory */
 #define REMOVE_ALLOC 2u /* the alloc directory */
 
 /*
@@ -87,11 +87,10 @@
  *              Answer: REMOVED.
  *
  * HELLO        u32 PROTOCOL_VERSION; the launcher's first message.
- * READY        i32 init_pid, i32 command_pid (the daemon's pid namespace), u64 init_start_ticks (field 22 of init's stat)
- * FAULT        u32 step, i32 errno, u32 index (of the mount, group, cgroup or PATH element that failed)
- * STARTED      u64 realtime_ns, u64 boottime_ns
- * ENDED        u32 has_exit (0: init died without a word, nothing below is valid),
- *              then the exit record's fields (exit-record.h): i32 wait_status, u32 flags,
+ * READY        i32 init_pid, i32 command_pid (the daemon's pid namespace), u64 init_start_ticks (field 22 of
+ * init's stat) FAULT        u32 step, i32 errno, u32 index (of the mount, group, cgroup or PATH element that
+ * failed) STARTED      u64 realtime_ns, u64 boottime_ns ENDED        u32 has_exit (0: init died without a
+ * word, nothing below is valid), then the exit record's fields (exit-record.h): i32 wait_status, u32 flags,
  *              u64 started_ns, u64 exited_ns (realtime), u64 stdout_bytes, stderr_bytes,
  *              u64 stdout_dropped, stderr_dropped, u64 cpu_user_us, cpu_system_us,
  *              memory_peak_bytes (of reaped children: for hosts without cgroups)

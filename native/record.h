@@ -1,27 +1,20 @@
-/* The exit record: see exit-record.h for what it promises. */
+/* The exit record on disk. */
 #ifndef STOCKADE_RECORD_H
 #define STOCKADE_RECORD_H
 
 #include "exit-record.h"
 #include "fault.h"
 
-/* FNV-1a 64 of all bytes before the checksum. */
+/* The descriptors of a task's record directory that init keeps. */
+struct record_fds {
+	int exit;
+	int log[2]; /* stdout, stderr */
+};
+
+/* Makes the pending record and the empty logs; ret_dir keeps the directory open. */
+int open_record(const char *record_dir, struct record_fds *ret_fds, int *ret_dir, struct fault *reterr);
+/* Fills in magic, version and checksum, and writes all of it in one call. */
+int write_record(int fd, struct exit_record *record);
 uint64_t record_checksum(const struct exit_record *record);
-
-/* Magic and version set, everything else zero: pending. */
-void record_begin(struct exit_record *ret_record);
-
-/* Sets the checksum and writes the record over the file's first bytes, in one pwrite. */
-int record_write(int fd, struct exit_record *record);
-
-/* RUSAGE_CHILDREN into the record. */
-void record_add_usage(struct exit_record *record);
-
-/*
- * Opens the exit record (pending form written) and the two logs in the record directory.
- * Every descriptor is the caller's; ret_log_dir is for linking the logs.
- */
-int record_open(const char *directory, struct exit_record *record, int *ret_record, int *ret_log_dir,
-		int ret_logs[2], struct fault *reterr);
 
 #endif

@@ -1,17 +1,13 @@
-/* Removal of trees that tasks could write. */
+/* Removal of what tasks leave on disk, following no link and crossing into no mount. */
 #ifndef STOCKADE_REMOVE_H
 #define STOCKADE_REMOVE_H
 
 #include "fault.h"
-#include "message.h"
 
-/*
- * Removes what name is in dir, with all that is below it, following nothing and staying
- * on one mount. What is not there is no error. -1 with errno.
- */
+/* Removes an entry of a directory with all below it; what is not there is no error. */
 int remove_entry(int dir, const char *name);
-
-/* Does what REMOVE asks for. */
-int remove_run(const struct remove_spec *spec, struct fault *reterr);
+/* REMOVE of protocol.h; scope is one of REMOVE_*. */
+int remove_scope(uint32_t scope, const char *alloc_root, const char *alloc_id, const char *task_name,
+		 struct fault *reterr);
 
 #endif

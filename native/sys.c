@@ -46,7 +46,8 @@ int sys_open_tree(int dirfd, const char *path, unsigned int flags)
 
 int sys_move_mount(int tree, int target)
 {
-	return (int)syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	return (int)syscall(SYS_move_mount, tree, "", target, "",
+			    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
 int sys_mount_setattr(int fd, unsigned int flags, struct mount_attr *attr)
@@ -84,11 +85,11 @@ int sys_close_range(unsigned int first, unsigned int last)
 	return (int)syscall(SYS_close_range, first, last, 0);
 }
 
-int open_beneath(int dirfd, const char *path, int flags)
+static int open_resolved(int dirfd, const char *path, int flags, uint64_t resolve)
 {
 	struct open_how how = {
 		.flags = (uint64_t)(unsigned int)(flags | O_CLOEXEC),
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+		.resolve = resolve | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd;
 
@@ -97,6 +98,16 @@ int open_beneath(int dirfd, const char *path, int flags)
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 	while (fd < 0 && errno == EAGAIN);
 	return (int)fd;
+}
+
+int open_beneath(int dirfd, const char *path, int flags)
+{
+	return open_resolved(dirfd, path, flags, RESOLVE_BENEATH);
+}
+
+int open_real(const char *path, int flags)
+{
+	return open_resolved(AT_FDCWD, path, flags, 0);
 }
 
 void close_fd(int *fd)

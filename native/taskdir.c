@@ -1,152 +1,147 @@
-/*
- * The alloc and task directories. A task owns what is below local/, and any task of the
- * alloc what is below alloc/: nothing here follows a link, and everything is reached from
- * the descriptor of the directory above it.
- */
+#define _GNU_SOURCE
+#include "taskdir.h"
+
 #include <fcntl.h>
-#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kernel.h"
-#include "sandbox.h"
+#include "sys.h"
 
-/* Makes a directory, or takes the one that is there; owner and mode are set either way. */
-static int make_dir(int parent, const char *name, uid_t uid, gid_t gid, mode_t mode, int *ret_dir)
+enum { NAME_SIZE = 256 };
+
+/* Tasks of one alloc may have different users: all may write, none may take away another's. */
+#define SHARED_MODE 01777
+#define PRIVATE_MODE 0700
+#define SYSTEM_MODE 0755
+
+static const char *const shared_names[] = {"logs", "tmp", "data"};
+static const char *const mount_points[] = {"alloc", "proc", "dev", "tmp"};
+
+int make_dir_at(int parent, const char *name)
 {
-	struct stat found;
-	if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
+	if (mkdirat(parent, name, SYSTEM_MODE) < 0 && errno != EEXIST)
 		return -1;
-	int dir = kernel_open_beneath(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (dir < 0)
-		return -1;
-	if (fstat(dir, &found) < 0)
-		goto failed;
-	if ((found.st_uid != uid || found.st_gid != gid) && fchown(dir, uid, gid) < 0)
-		goto failed;
-	if ((found.st_mode & 07777) != mode && fchmod(dir, mode) < 0)
-		goto failed;
-	*ret_dir = dir;
-	return 0;
-
-failed:;
-	int error = errno;
-	close_fd(&dir);
-	errno = error;
-	return -1;
+	return open_beneath(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
-static int make_and_close(const struct sandbox *box, int parent, const char *name, mode_t mode)
+/* As make_dir_at, with owner and mode set by descriptor, whatever was there before. */
+static int make_owned(int parent, const char *name, uid_t uid, gid_t gid, mode_t mode)
 {
-	int dir;
-	if (make_dir(parent, name, box->owner_uid, box->owner_gid, mode, &dir) < 0)
-		return -1;
-	close_fd(&dir);
-	return 0;
+	int dir = make_dir_at(parent, name);
+
+	if (dir >= 0 && (fchown(dir, uid, gid) < 0 || fchmod(dir, mode) < 0))
+		close_fd(&dir);
+	return dir;
 }
 
-static int open_alloc(const struct sandbox *box, int *ret_alloc)
+int make_alloc_dir(const struct spec *spec, struct task_dirs *dirs, struct fault *reterr)
 {
-	int root = open(box->spec->alloc_root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return -1;
-	int made = make_dir(root, box->spec->alloc_id, box->owner_uid, box->owner_gid, 0755, ret_alloc);
-	int error = errno;
-	close_fd(&root);
-	errno = error;
-	return made;
-}
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
 
-int taskdir_make_alloc(struct sandbox *box, struct fault *reterr)
-{
-	int alloc;
-	if (open_alloc(box, &alloc) < 0)
-		return fault_errno(reterr);
-	if (make_dir(alloc, "alloc", box->owner_uid, box->owner_gid, 0755, &box->shared_dir) < 0 ||
-	    make_and_close(box, box->shared_dir, "logs", 01777) < 0 ||
-	    make_and_close(box, box->shared_dir, "data", 01777) < 0 ||
-	    make_and_close(box, box->shared_dir, "tmp", 01777) < 0 ||
-	    make_dir(alloc, box->spec->task_name, box->owner_uid, box->owner_gid, 0755, &box->task_dir) < 0)
-		return fault_errno(reterr);
-	close_fd(&alloc);
+	dirs->alloc_root = open(spec->alloc_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirs->alloc_root < 0)
+		return fail(reterr, STEP_MAKE_ALLOC_DIR);
+	dirs->alloc = make_owned(dirs->alloc_root, spec->alloc_id, uid, gid, SYSTEM_MODE);
+	if (dirs->alloc < 0)
+		return fail(reterr, STEP_MAKE_ALLOC_DIR);
+	dirs->shared = make_owned(dirs->alloc, "alloc", uid, gid, SYSTEM_MODE);
+	if (dirs->shared < 0)
+		return fail(reterr, STEP_MAKE_ALLOC_DIR);
+	for (size_t i = 0; i < sizeof(shared_names) / sizeof(*shared_names); i++) {
+		int dir = make_owned(dirs->shared, shared_names[i], uid, gid, SHARED_MODE);
+
+		if (dir < 0)
+			return fail(reterr, STEP_MAKE_ALLOC_DIR);
+		close_fd(&dir);
+	}
 	return 0;
 }
 
-int taskdir_make_task(struct sandbox *box, struct fault *reterr)
+int make_task_dir(const struct spec *spec, struct task_dirs *dirs, struct fault *reterr)
 {
-	static const char *const mountpoints[] = {"alloc", "proc", "dev", "tmp"};
-	uid_t uid = box->single_id ? box->owner_uid : box->spec->uid;
-	gid_t gid = box->single_id ? box->owner_gid : box->spec->gid;
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
 
-	if (make_dir(box->task_dir, "local", uid, gid, 0700, &box->local_dir) < 0)
-		return fault_errno(reterr);
-	for (size_t i = 0; i < sizeof(mountpoints) / sizeof(mountpoints[0]); i++)
-		if (make_and_close(box, box->task_dir, mountpoints[i], 0755) < 0)
-			return fault_errno(reterr);
+	dirs->task = make_owned(dirs->alloc, spec->task_name, uid, gid, SYSTEM_MODE);
+	if (dirs->task < 0)
+		return fail(reterr, STEP_MAKE_TASK_DIR);
+	dirs->local = make_owned(dirs->task, "local", spec->uid, spec->gid, PRIVATE_MODE);
+	if (dirs->local < 0)
+		return fail(reterr, STEP_MAKE_TASK_DIR);
+	for (size_t i = 0; i < sizeof(mount_points) / sizeof(*mount_points); i++) {
+		int dir = make_dir_at(dirs->task, mount_points[i]);
+
+		if (dir < 0)
+			return fail(reterr, STEP_MAKE_TASK_DIR);
+		close_fd(&dir);
+	}
 	return 0;
 }
 
-void taskdir_link_logs(const struct sandbox *box)
+void link_logs(const struct spec *spec, const struct task_dirs *dirs, int record_dir)
 {
 	static const char *const streams[] = {"stdout", "stderr"};
-	for (int i = 0; i < 2; i++) {
-		char name[NAME_MAX + 1];
-		strcpy(name, box->spec->task_name); /* a checked name: at most 128 bytes */
-		strcat(name, ".");
-		strcat(name, streams[i]);
-		/* What the task put there goes, if it is no directory; never followed. */
-		(void)unlinkat(box->local_dir, name, 0);
-		(void)linkat(box->log_dir, streams[i], box->local_dir, name, 0);
+
+	for (size_t i = 0; i < 2; i++) {
+		char log[NAME_SIZE], name[NAME_SIZE];
+
+		(void)snprintf(log, sizeof(log), "log/%s", streams[i]);
+		(void)snprintf(name, sizeof(name), "%.200s.%s", spec->task_name, streams[i]);
+		/* What an earlier run's task has put there goes, or stays if it is a directory. */
+		(void)unlinkat(dirs->local, name, 0);
+		if (linkat(record_dir, log, dirs->local, name, 0) < 0)
+			continue; /* another file system: the log is where it is */
 	}
 }
 
-const char *taskdir_relative(const char *path)
+void close_task_dirs(struct task_dirs *dirs)
 {
-	while (*path == '/')
-		path++;
-	return *path == '\0' ? NULL : path;
+	close_fd(&dirs->alloc_root);
+	close_fd(&dirs->alloc);
+	close_fd(&dirs->shared);
+	close_fd(&dirs->task);
+	close_fd(&dirs->local);
 }
 
-int taskdir_open_parent(int root, const char *path, int *ret_parent, const char **ret_name)
+static int make_file_at(int parent, const char *name)
 {
-	int parent = kernel_open_beneath(root, ".", O_PATH | O_DIRECTORY, 0);
-	for (;;) {
-		char name[NAME_MAX + 1];
-		size_t size = strcspn(path, "/");
-		const char *next = path + size + strspn(path + size, "/");
-		if (parent < 0)
+	int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+	if (fd < 0 && errno != EEXIST)
+		return -1;
+	close_fd(&fd);
+	return open_beneath(parent, name, O_PATH | O_NOFOLLOW);
+}
+
+int make_mount_point(int root, const char *path, bool is_directory)
+{
+	char name[NAME_SIZE];
+	int parent = fcntl(root, F_DUPFD_CLOEXEC, 0);
+
+	while (parent >= 0) {
+		const char *end;
+		bool last;
+		int child;
+
+		path += strspn(path, "/");
+		end = strchrnul(path, '/');
+		last = end[strspn(end, "/")] == '\0';
+		if (end == path || (size_t)(end - path) >= sizeof(name)) {
+			errno = end == path ? EINVAL : ENAMETOOLONG;
+			close_fd(&parent);
 			return -1;
-		if (*next == '\0' && path[size] == '\0') {
-			*ret_parent = parent;
-			*ret_name = path;
-			return 0;
 		}
-		if (size > NAME_MAX) {
-			errno = ENAMETOOLONG;
-			goto failed;
-		}
-		memcpy(name, path, size);
-		name[size] = '\0';
-		if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST && errno != EROFS)
-			goto failed;
-		/* "..": refused by the kernel, as it leads out of parent. */
-		int child = kernel_open_beneath(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0);
-		if (child < 0)
-			goto failed;
+		memcpy(name, path, (size_t)(end - path));
+		name[end - path] = '\0';
+		child = last && !is_directory ? make_file_at(parent, name) : make_dir_at(parent, name);
 		close_fd(&parent);
+		if (last)
+			return child;
 		parent = child;
-		path = next;
-		if (*next == '\0') { /* a path that ends in a slash: "." is the last part */
-			*ret_parent = parent;
-			*ret_name = ".";
-			return 0;
-		}
+		path = end;
 	}
-
-failed:;
-	int error = errno;
-	close_fd(&parent);
-	errno = error;
 	return -1;
 }

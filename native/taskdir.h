@@ -13,10 +13,10 @@ struct task_dirs {
 	int local;  /* its "local": /local in the task */
 };
 
-#define NO_TASK_DIRS                                                                  \
-	(struct task_dirs)                                                            \
-	{                                                                             \
-		.alloc_root = -1, .alloc = -1, .shared = -1, .task = -1, .local = -1, \
+#define NO_TASK_DIRS                                                                                         \
+	(struct task_dirs)                                                                                   \
+	{                                                                                                    \
+		.alloc_root = -1, .alloc = -1, .shared = -1, .task = -1, .local = -1,                        \
 	}
 
 int make_alloc_dir(const struct spec *spec, struct task_dirs *dirs, struct fault *reterr);

@@ -58,7 +58,8 @@ describe("CPU time", () => {
 
   it("has that of children, in the foreground and orphaned", async () => {
     const ran = await run(
-      `(${FIXTURES}/burn 300 &); ${FIXTURES}/burn 300; while pgrep burn; do :; done >/local/pids`,
+      `(${FIXTURES}/burn 300 >/local/orphan &)
+       ${FIXTURES}/burn 300; until [ -s /local/orphan ]; do :; done`,
     );
     expect(cpuMicroseconds(ran)).toBeGreaterThan(600_000 * 0.8);
   });
@@ -147,9 +148,8 @@ describe("I/O", () => {
     ["directly", "oflag=direct"],
   ])("has what the task wrote %s, or is absent where the kernel doesn't count it", async (_how, flag) => {
     // One that the file system of the task's directory does not have is no way to write.
-    const script = `dd if=/dev/zero of=/local/file bs=1M count=8 ${flag} 2>/dev/null || exit 3; echo done; read x </local/gate`;
-    const gate = "mkfifo /local/gate";
-    const id = await daemon.configure({ command: "/bin/sh", args: ["-c", `${gate}; ${script}`] });
+    const script = `dd if=/dev/zero of=/local/file bs=1M count=8 ${flag} 2>/dev/null || exit 3; echo done; exec sleep 1000`;
+    const id = await daemon.configure({ command: "/bin/sh", args: ["-c", script] });
     await daemon.client.start(id);
     let over = false;
     const ended = exitOf(daemon.client, id).then((exit) => {

@@ -1,3 +1,4 @@
+import { realpathSync } from "node:fs";
 import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -41,7 +42,7 @@ describe("the launcher", () => {
 
   function spec(): SandboxSpec {
     const mounts = ["/usr/bin", "/usr/lib", "/lib64", "/bin", "/lib"].map((path) => ({
-      source: path,
+      source: realpathSync(path),
       target: path,
       readOnly: true,
       optional: true,

@@ -1,0 +1,669 @@
+/*
+ * Theory of operation. One process, one thread, one epoll loop; it forks and never blocks.
+ * It hears the daemon on PROTOCOL_FD and has, for each task, init's end of a control pair
+ * and pidfds of init and of the command; signals go by these alone. A tree that is to be
+ * removed is a forked worker's, with a pipe for its one fault.
+ *
+ * ENDED is said once per CREATE, when init has been reaped: nothing of the task's pid
+ * namespace is alive then. When the daemon closes its end, the launcher exits at once;
+ * inits whose command has not started see their control pair close and give up, the others
+ * go on without it.
+ */
+#define _GNU_SOURCE
+#include "launcher.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "init.h"
+#include "message.h"
+#include "process.h"
+#include "protocol.h"
+#include "remove.h"
+#include "sys.h"
+
+enum { EVENTS = 64, BUCKETS = 1024, READ_SIZE = 65536, EXIT_BAD_MESSAGE = 2 };
+
+enum source_kind { FROM_DAEMON, FROM_CHILD, CHILD_ENDED };
+
+struct child;
+
+struct source {
+	enum source_kind kind;
+	struct child *child;
+};
+
+/* A task's init, or a worker. */
+struct child {
+	struct child *next; /* in its bucket, later in the list of the dead */
+	uint64_t task;
+	bool is_worker;
+	pid_t pid;
+	int pidfd;
+	int words; /* control pair of an init, pipe of a worker */
+	int command_pidfd;
+	int start_data;
+	bool has_exit;
+	bool gone;
+	struct exit_record exit;
+	struct source said, ended;
+};
+
+static struct {
+	int epoll;
+	struct child *buckets[BUCKETS];
+	struct child *dead; /* freed after the batch of events that may still name them */
+	uint8_t *in;
+	size_t in_size, in_room;
+	uint8_t *out;
+	size_t out_size, out_room;
+	bool waits_to_write;
+} launcher;
+
+static struct source daemon_source = {.kind = FROM_DAEMON};
+
+/* Out of memory, or the daemon has broken the protocol: there is nothing left to trust. */
+_Noreturn static void give_up(void)
+{
+	_exit(EXIT_BAD_MESSAGE);
+}
+
+static void make_room(uint8_t **bytes, size_t *room, size_t needed)
+{
+	size_t larger = *room > 0 ? *room : READ_SIZE;
+
+	while (larger < needed)
+		larger *= 2;
+	if (larger == *room)
+		return;
+	*bytes = realloc(*bytes, larger);
+	if (!*bytes)
+		give_up();
+	*room = larger;
+}
+
+static void watch(int fd, uint32_t events, struct source *source)
+{
+	struct epoll_event event = {.events = events, .data.ptr = source};
+
+	if (epoll_ctl(launcher.epoll, EPOLL_CTL_ADD, fd, &event) < 0)
+		give_up();
+}
+
+/* Taken out by hand: a child that has just been forked may hold a copy, and keep it in the set. */
+static void unwatch(int *fd)
+{
+	if (*fd >= 0)
+		(void)epoll_ctl(launcher.epoll, EPOLL_CTL_DEL, *fd, NULL);
+	close_fd(fd);
+}
+
+static void flush(void)
+{
+	size_t sent = 0;
+	bool full = false;
+
+	while (sent < launcher.out_size && !full) {
+		ssize_t size = send(PROTOCOL_FD, launcher.out + sent, launcher.out_size - sent,
+				    MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (size > 0)
+			sent += (size_t)size;
+		else if (errno == EAGAIN)
+			full = true;
+		else if (errno != EINTR)
+			_exit(0); /* the daemon has gone */
+	}
+	memmove(launcher.out, launcher.out + sent, launcher.out_size - sent);
+	launcher.out_size -= sent;
+	if (full != launcher.waits_to_write) {
+		struct epoll_event event = {.events = EPOLLIN | (full ? EPOLLOUT : 0u),
+					    .data.ptr = &daemon_source};
+
+		launcher.waits_to_write = full;
+		(void)epoll_ctl(launcher.epoll, EPOLL_CTL_MOD, PROTOCOL_FD, &event);
+	}
+}
+
+static void say(struct writer *writer)
+{
+	end_message(writer);
+	make_room(&launcher.out, &launcher.out_room, launcher.out_size + writer->size);
+	memcpy(launcher.out + launcher.out_size, writer->bytes, writer->size);
+	launcher.out_size += writer->size;
+}
+
+static void say_fault(uint64_t task, const struct fault *fault)
+{
+	struct writer writer;
+
+	begin_message(&writer, MESSAGE_FAULT, task);
+	write_u32(&writer, fault->step);
+	write_u32(&writer, (uint32_t)fault->error);
+	write_u32(&writer, fault->index);
+	say(&writer);
+}
+
+static void say_ended(uint64_t task, const struct exit_record *record)
+{
+	static const struct exit_record none;
+	struct writer writer;
+
+	begin_message(&writer, MESSAGE_ENDED, task);
+	write_u32(&writer, record ? 1 : 0);
+	if (!record)
+		record = &none;
+	write_u32(&writer, (uint32_t)record->wait_status);
+	write_u32(&writer, record->flags);
+	write_u64(&writer, record->started_ns);
+	write_u64(&writer, record->exited_ns);
+	write_u64(&writer, record->stdout_bytes);
+	write_u64(&writer, record->stderr_bytes);
+	write_u64(&writer, record->stdout_dropped);
+	write_u64(&writer, record->stderr_dropped);
+	write_u64(&writer, record->cpu_user_us);
+	write_u64(&writer, record->cpu_system_us);
+	write_u64(&writer, record->memory_peak_bytes);
+	say(&writer);
+}
+
+static struct child *find_task(uint64_t task)
+{
+	struct child *child = launcher.buckets[task % BUCKETS];
+
+	while (child && (child->task != task || child->is_worker))
+		child = child->next;
+	return child;
+}
+
+static struct child *new_child(uint64_t task, bool is_worker)
+{
+	struct child *child = calloc(1, sizeof(*child));
+
+	if (!child)
+		give_up();
+	child->task = task;
+	child->is_worker = is_worker;
+	child->pidfd = child->words = child->command_pidfd = child->start_data = -1;
+	child->said = (struct source){FROM_CHILD, child};
+	child->ended = (struct source){CHILD_ENDED, child};
+	return child;
+}
+
+static void adopt(struct child *child)
+{
+	struct child **bucket = &launcher.buckets[child->task % BUCKETS];
+
+	child->next = *bucket;
+	*bucket = child;
+	watch(child->words, EPOLLIN, &child->said);
+	watch(child->pidfd, EPOLLIN, &child->ended);
+}
+
+static void close_child(struct child *child)
+{
+	unwatch(&child->pidfd);
+	unwatch(&child->words);
+	close_fd(&child->command_pidfd);
+	close_fd(&child->start_data);
+}
+
+static void bury(struct child *child)
+{
+	struct child **link = &launcher.buckets[child->task % BUCKETS];
+
+	while (*link != child)
+		link = &(*link)->next;
+	*link = child->next;
+	close_child(child);
+	child->gone = true;
+	child->next = launcher.dead;
+	launcher.dead = child;
+}
+
+static void free_dead(void)
+{
+	while (launcher.dead) {
+		struct child *next = launcher.dead->next;
+
+		free(launcher.dead);
+		launcher.dead = next;
+	}
+}
+
+static int make_channels(struct child *child, struct init_channels *ret_channels, struct fault *reterr)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return fail(reterr, STEP_CREATE_CHANNELS);
+	child->words = pair[0];
+	*ret_channels = (struct init_channels){.control = pair[1], .start_data = -1};
+	child->start_data = memfd_create("start", MFD_CLOEXEC);
+	if (child->start_data < 0)
+		return fail(reterr, STEP_CREATE_CHANNELS);
+	ret_channels->start_data = child->start_data;
+	return 0;
+}
+
+static uint64_t namespaces(const struct spec *spec)
+{
+	uint64_t flags = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
+
+	if (spec->flags & CREATE_USER_NS)
+		flags |= CLONE_NEWUSER;
+	if (spec->flags & CREATE_NET_NS)
+		flags |= CLONE_NEWNET;
+	return flags;
+}
+
+static int clone_init(struct child *child, const struct spec *spec, struct fault *reterr)
+{
+	struct init_channels channels = {.control = -1, .start_data = -1};
+	struct cgroup_fds cgroups;
+	int result = -1;
+
+	if (open_cgroups(spec, &cgroups, reterr) < 0)
+		return -1;
+	if (make_channels(child, &channels, reterr) < 0)
+		goto done;
+	child->pid = sys_clone(namespaces(spec), &child->pidfd, -1);
+	if (child->pid == 0)
+		run_init(spec, &cgroups, &channels);
+	if (child->pid < 0) {
+		child->pidfd = -1;
+		(void)fail(reterr, STEP_CLONE_INIT);
+		goto done;
+	}
+	result = 0;
+done:
+	close_fd(&channels.control);
+	close_cgroups(&cgroups);
+	return result;
+}
+
+static void take_create(uint64_t task, const uint8_t *body, size_t size)
+{
+	struct fault fault = {0};
+	struct child *child;
+	struct spec spec;
+
+	if (!parse_spec(&spec, body, size) || find_task(task))
+		give_up();
+	child = new_child(task, false);
+	if (clone_init(child, &spec, &fault) == 0) {
+		adopt(child);
+	} else {
+		say_fault(task, &fault);
+		say_ended(task, NULL);
+		close_child(child);
+		free(child);
+	}
+	free_spec(&spec);
+}
+
+/* Body and order are checked here: the command reads what has been found whole. */
+static void check_start(const uint8_t *body, size_t size)
+{
+	struct reader reader = read_body(body, size);
+
+	(void)read_string(&reader);
+	for (int list = 0; list < 2; list++) {
+		uint32_t count = read_count(&reader, 5);
+
+		if (list == 0 && count == 0)
+			give_up();
+		for (uint32_t i = 0; i < count; i++)
+			(void)read_string(&reader);
+	}
+	if (!read_finished(&reader))
+		give_up();
+}
+
+static void take_start(uint64_t task, const uint8_t *body, size_t size)
+{
+	struct to_init word = {.start_size = size};
+	struct child *child = find_task(task);
+	struct fault fault = {0};
+
+	check_start(body, size);
+	if (!child)
+		return; /* ENDED is under way */
+	if (write_all(child->start_data, body, size) < 0) {
+		(void)fail(&fault, STEP_READ_START);
+		say_fault(task, &fault);
+		(void)sys_pidfd_send_signal(child->pidfd, SIGKILL);
+		return;
+	}
+	close_fd(&child->start_data);
+	(void)send(child->words, &word, sizeof(word), MSG_NOSIGNAL | MSG_DONTWAIT); /* gone: ENDED follows */
+}
+
+static void take_signal(uint64_t task, const uint8_t *body, size_t size)
+{
+	struct reader reader = read_body(body, size);
+	uint32_t number = read_u32(&reader);
+	struct child *child = find_task(task);
+	struct writer writer;
+	int error = ESRCH;
+
+	if (!read_finished(&reader) || number > (uint32_t)SIGRTMAX)
+		give_up();
+	if (child && child->command_pidfd >= 0)
+		error = sys_pidfd_send_signal(child->command_pidfd, (int)number) < 0 ? errno : 0;
+	begin_message(&writer, MESSAGE_SIGNALLED, task);
+	write_u32(&writer, (uint32_t)error);
+	say(&writer);
+}
+
+static void take_kill_init(uint64_t task, size_t size)
+{
+	struct child *child = find_task(task);
+
+	if (size != 0)
+		give_up();
+	if (child)
+		(void)sys_pidfd_send_signal(child->pidfd, SIGKILL);
+}
+
+_Noreturn static void run_worker(int words, uint32_t scope, const char *alloc_root, const char *alloc_id,
+				 const char *task_name)
+{
+	struct fault fault = {.step = STEP_OK};
+
+	(void)remove_scope(scope, alloc_root, alloc_id, task_name, &fault);
+	_exit(write_all(words, &fault, sizeof(fault)) < 0);
+}
+
+static void say_removed(uint64_t task, const struct fault *fault)
+{
+	struct writer writer;
+
+	begin_message(&writer, MESSAGE_REMOVED, task);
+	write_u32(&writer, fault->step);
+	write_u32(&writer, (uint32_t)fault->error);
+	say(&writer);
+}
+
+static void take_remove(uint64_t task, const uint8_t *body, size_t size)
+{
+	struct reader reader = read_body(body, size);
+	uint32_t scope = read_u32(&reader);
+	const char *alloc_root = read_string(&reader);
+	const char *alloc_id = read_string(&reader);
+	const char *task_name = read_string(&reader);
+	struct child *child;
+	int words[2];
+
+	if (!read_finished(&reader) || scope > REMOVE_ALLOC || alloc_root[0] != '/' || !is_name(alloc_id) ||
+	    !is_name(task_name))
+		give_up();
+	child = new_child(task, true);
+	if (pipe2(words, O_CLOEXEC) == 0) {
+		child->words = words[0];
+		child->pid = sys_clone(0, &child->pidfd, -1);
+		if (child->pid == 0)
+			run_worker(words[1], scope, alloc_root, alloc_id, task_name);
+		close_fd(&words[1]);
+	}
+	if (child->words < 0 || child->pid < 0) {
+		struct fault fault = {0};
+
+		(void)fail(&fault, STEP_REMOVE_TREES);
+		say_removed(task, &fault);
+		child->pidfd = -1;
+		close_child(child);
+		free(child);
+		return;
+	}
+	adopt(child);
+}
+
+static void take_message(const struct header *header, const uint8_t *body)
+{
+	switch (header->type) {
+	case MESSAGE_CREATE:
+		take_create(header->task, body, header->size);
+		return;
+	case MESSAGE_START:
+		take_start(header->task, body, header->size);
+		return;
+	case MESSAGE_SIGNAL:
+		take_signal(header->task, body, header->size);
+		return;
+	case MESSAGE_KILL_INIT:
+		take_kill_init(header->task, header->size);
+		return;
+	case MESSAGE_REMOVE:
+		take_remove(header->task, body, header->size);
+		return;
+	default:
+		give_up();
+	}
+}
+
+static void hear_daemon(void)
+{
+	size_t at = 0;
+	ssize_t size;
+
+	make_room(&launcher.in, &launcher.in_room, launcher.in_size + READ_SIZE);
+	size = recv(PROTOCOL_FD, launcher.in + launcher.in_size, READ_SIZE, MSG_DONTWAIT);
+	if (size == 0)
+		_exit(0);
+	if (size < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			return;
+		_exit(0);
+	}
+	launcher.in_size += (size_t)size;
+	while (launcher.in_size - at >= sizeof(struct header)) {
+		struct header header;
+
+		memcpy(&header, launcher.in + at, sizeof(header));
+		if (header.size > MESSAGE_SIZE_MAX)
+			give_up();
+		if (launcher.in_size - at < sizeof(header) + header.size)
+			break;
+		take_message(&header, launcher.in + at + sizeof(header));
+		at += sizeof(header) + header.size;
+	}
+	memmove(launcher.in, launcher.in + at, launcher.in_size - at);
+	launcher.in_size -= at;
+}
+
+/* A number after a label, or after so many spaces past the name's bracket; 0: not found. */
+static uint64_t read_proc_number(const char *path, const char *label, int field)
+{
+	char text[2048];
+	const char *found;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	close_fd(&fd);
+	if (size <= 0)
+		return 0;
+	text[size] = '\0';
+	found = label ? strstr(text, label) : strrchr(text, ')');
+	if (found && label)
+		found += strlen(label);
+	for (int at = 2; !label && found && at < field; at++)
+		found = strchr(found + 1, ' ');
+	return found ? strtoull(found, NULL, 10) : 0;
+}
+
+static void say_ready(struct child *child)
+{
+	enum { STARTTIME_FIELD = 22 }; /* proc_pid_stat(5) */
+	struct writer writer;
+	char path[64];
+
+	begin_message(&writer, MESSAGE_READY, child->task);
+	write_u32(&writer, (uint32_t)child->pid);
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", child->command_pidfd);
+	write_u32(&writer, (uint32_t)read_proc_number(path, "Pid:\t", 0));
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", child->pid);
+	write_u64(&writer, read_proc_number(path, NULL, STARTTIME_FIELD));
+	say(&writer);
+}
+
+static void say_started(const struct child *child, const struct from_init *words)
+{
+	struct writer writer;
+
+	begin_message(&writer, MESSAGE_STARTED, child->task);
+	write_u64(&writer, words->started_ns);
+	write_u64(&writer, words->boottime_ns);
+	say(&writer);
+}
+
+/* > 0: a word of init; 0: it has closed; -1: none now. ret_fd is a descriptor that came along, or -1. */
+static ssize_t receive_word(int control, struct from_init *ret_words, int *ret_fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} rights;
+	struct iovec part = {.iov_base = ret_words, .iov_len = sizeof(*ret_words)};
+	struct msghdr message = {
+		.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &rights,
+		.msg_controllen = sizeof(rights),
+	};
+	ssize_t size = recvmsg(control, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *header = size > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+
+	*ret_fd = -1;
+	if (header && header->cmsg_type == SCM_RIGHTS)
+		memcpy(ret_fd, CMSG_DATA(header), sizeof(int));
+	return size;
+}
+
+static void take_words(struct child *child)
+{
+	struct from_init words;
+	int fd;
+
+	while (child->words >= 0) {
+		ssize_t size = receive_word(child->words, &words, &fd);
+
+		if (size < 0)
+			return;
+		if (size != (ssize_t)sizeof(words)) {
+			unwatch(&child->words);
+			return;
+		}
+		switch ((enum init_word)words.word) {
+		case INIT_READY:
+			child->command_pidfd = fd;
+			say_ready(child);
+			break;
+		case INIT_FAULT:
+			say_fault(child->task, &words.fault);
+			break;
+		case INIT_STARTED:
+			say_started(child, &words);
+			break;
+		case INIT_ENDED:
+			child->has_exit = true;
+			child->exit = words.exit;
+			break;
+		}
+	}
+}
+
+static void take_end(struct child *child)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG) < 0)
+		give_up(); /* nobody else reaps */
+	if (info.si_pid == 0)
+		return; /* it has not ended */
+	if (child->is_worker) {
+		/* A worker that was killed has said nothing. */
+		struct fault fault = {.step = STEP_REMOVE_TREES, .error = EIO};
+
+		if (read(child->words, &fault, sizeof(fault)) != (ssize_t)sizeof(fault))
+			fault = (struct fault){.step = STEP_REMOVE_TREES, .error = EIO};
+		say_removed(child->task, &fault);
+	} else {
+		take_words(child);
+		say_ended(child->task, child->has_exit ? &child->exit : NULL);
+	}
+	bury(child);
+}
+
+static void take_event(const struct epoll_event *event)
+{
+	struct source *source = event->data.ptr;
+
+	switch (source->kind) {
+	case FROM_DAEMON:
+		if (event->events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+			hear_daemon();
+		return;
+	case FROM_CHILD:
+		if (source->child->gone)
+			return;
+		if (!source->child->is_worker)
+			take_words(source->child);
+		else /* it is read when the worker has ended */
+			(void)epoll_ctl(launcher.epoll, EPOLL_CTL_DEL, source->child->words, NULL);
+		return;
+	case CHILD_ENDED:
+		if (!source->child->gone)
+			take_end(source->child);
+		return;
+	}
+}
+
+static void prepare(void)
+{
+	int keep[] = {0, 1, 2, PROTOCOL_FD};
+	struct writer writer;
+
+	if (close_all_but(keep, 4) < 0)
+		give_up();
+	reset_signals();
+	(void)umask(0); /* modes are what the steps say */
+	rename_process("stockade-launcher");
+	/* A plain user's init must be able to write its own id maps, which undumpable it could not. */
+	if (geteuid() == 0)
+		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	launcher.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (launcher.epoll < 0)
+		give_up();
+	watch(PROTOCOL_FD, EPOLLIN, &daemon_source);
+	begin_message(&writer, MESSAGE_HELLO, 0);
+	write_u32(&writer, PROTOCOL_VERSION);
+	say(&writer);
+}
+
+int run_launcher(void)
+{
+	struct epoll_event events[EVENTS];
+
+	prepare();
+	for (;;) {
+		int count;
+
+		flush();
+		count = epoll_wait(launcher.epoll, events, EVENTS, -1);
+		for (int i = 0; i < count; i++)
+			take_event(&events[i]);
+		free_dead();
+	}
+}

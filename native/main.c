@@ -1,0 +1,32 @@
+/* stockade-helper: what the daemon does by a process of C. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "launcher.h"
+#include "process.h"
+#include "protocol.h"
+
+enum { EXIT_LOCKED = 0, EXIT_HELD = 1, EXIT_FAILED = 2 };
+
+/* The lock belongs to the open file, which the daemon keeps when this process has gone. */
+static int lock_inherited(void)
+{
+	if (flock(PROTOCOL_FD, LOCK_EX | LOCK_NB) == 0)
+		return EXIT_LOCKED;
+	return errno == EWOULDBLOCK ? EXIT_HELD : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "lock") == 0)
+		return lock_inherited();
+	if (argc == 2 && strcmp(argv[1], "launcher") == 0) {
+		remember_arguments(argc, argv);
+		return run_launcher();
+	}
+	(void)fprintf(stderr,
+		      "usage: stockade-helper launcher | lock  (run by stockaded, with descriptor 3)\n");
+	return EXIT_FAILED;
+}

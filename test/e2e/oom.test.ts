@@ -1,0 +1,173 @@
+import type { Resources } from "../../src/client";
+import { failure, TestDaemon } from "../support/daemon";
+import { died, exited, exitOf, neverStarted, oomKilled } from "../support/exits";
+import { FIXTURES, Fixtures } from "../support/fixtures";
+import { itRequires, SLOW } from "../support/requires";
+
+const MIB = 1n << 20n;
+
+let daemon: TestDaemon;
+let fixtures: Fixtures;
+
+beforeAll(async () => {
+  fixtures = await Fixtures.make("touch-memory", "crowd");
+  daemon = await TestDaemon.start(fixtures.config);
+});
+
+afterAll(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+  await fixtures?.[Symbol.asyncDispose]();
+});
+
+afterEach(() => {
+  expect(daemon.leftovers()).toEqual([]);
+});
+
+/** A configured shell script with limits. */
+async function limited(script: string, resources: Partial<Resources>): Promise<string> {
+  const command = { command: "/bin/sh", args: ["-c", script] };
+  const id = await daemon.configure({ ...command, mounts: fixtures.mounts });
+  await daemon.client.limit({ id, resources });
+  return id;
+}
+
+describe("out of memory", () => {
+  itRequires("cgroups", "of the main process is OOM_KILLED", async () => {
+    const id = await limited(`exec ${FIXTURES}/touch-memory 256`, { memoryBytes: 32n * MIB });
+    await daemon.client.start(id);
+    const exit = await exitOf(daemon.client, id);
+    expect(exit).toMatchObject(oomKilled());
+    expect(exit.usage?.memoryPeakBytes).toBeLessThanOrEqual(32n * MIB);
+    expect(exit.usage?.memoryPeakBytes).toBeGreaterThan(24n * MIB);
+    expect((await daemon.output(id)).stdout).toBe("");
+  });
+
+  itRequires("cgroups", "of a child is EXITED with the main process's code, and oom_killed", async () => {
+    const script = `${FIXTURES}/touch-memory 256; echo "child: $?"; exit 4`;
+    const id = await limited(script, { memoryBytes: 32n * MIB });
+    await daemon.client.start(id);
+    expect(await exitOf(daemon.client, id)).toMatchObject({ ...exited(4), oomKilled: true });
+    expect((await daemon.output(id)).stdout).toBe("child: 137\n");
+  });
+
+  itRequires("cgroups", "of a child, then death of another signal, is SIGNALED and oom_killed", async () => {
+    const id = await limited(`${FIXTURES}/touch-memory 256; kill -TERM $$`, { memoryBytes: 32n * MIB });
+    await daemon.client.start(id);
+    expect(await exitOf(daemon.client, id)).toMatchObject({ ...died(15), oomKilled: true });
+  });
+
+  itRequires("cgroups", "is not what a task died of that killed itself below its limit", async () => {
+    const id = await limited("kill -KILL $$", { memoryBytes: 32n * MIB });
+    await daemon.client.start(id);
+    expect(await exitOf(daemon.client, id)).toMatchObject({ ...died(9), oomKilled: false });
+  });
+
+  itRequires("cgroups", "loses nothing that the task had written", async () => {
+    const script = `seq 1 20000; exec ${FIXTURES}/touch-memory 256`;
+    const id = await limited(script, { memoryBytes: 32n * MIB });
+    await daemon.client.start(id);
+    expect(await exitOf(daemon.client, id)).toMatchObject(oomKilled());
+    const numbers = Array.from({ length: 20_000 }, (_, index) => `${index + 1}\n`);
+    expect((await daemon.output(id)).stdout).toBe(numbers.join(""));
+  });
+
+  it.each(["/tmp", "/dev/shm"])(
+    "cannot come of %s alone, which is as large as configured",
+    async (directory) => {
+      const { exit, stderr } = await daemon.run(`head -c 80000000 /dev/zero >${directory}/file`);
+      expect(exit).toMatchObject({ ...exited(1), oomKilled: false });
+      expect(stderr).toContain("No space left on device");
+    },
+  );
+
+  for (const directory of ["/tmp", "/dev/shm"]) {
+    itRequires("cgroups", `comes of what the task writes to ${directory}, charged to it`, async () => {
+      const script = `exec dd if=/dev/zero of=${directory}/file bs=1M count=60`;
+      const id = await limited(script, { memoryBytes: 24n * MIB });
+      await daemon.client.start(id);
+      expect(await exitOf(daemon.client, id)).toMatchObject(oomKilled());
+    });
+
+    itRequires(
+      "cgroups",
+      `of a writer to ${directory} leaves the main process its say, or takes it too`,
+      async () => {
+        // What is in the file stays when its writer has been killed: the shell may well be next.
+        const script = `dd if=/dev/zero of=${directory}/file bs=1M count=60; rm -f ${directory}/file; exit 6`;
+        const id = await limited(script, { memoryBytes: 24n * MIB });
+        await daemon.client.start(id);
+        const exit = await exitOf(daemon.client, id);
+        expect(exit.oomKilled).toBe(true);
+        expect([exited(6), oomKilled()]).toContainEqual(
+          expect.objectContaining({ status: exit.status, reason: exit.reason }),
+        );
+      },
+    );
+  }
+});
+
+/** Ways to run out of memory: the task alone, by many, and by what no kill of a process gives back. */
+const WAYS = [
+  `exec ${FIXTURES}/touch-memory 64`,
+  `${FIXTURES}/touch-memory 64; exit 0`,
+  `for i in 1 2 3 4 5 6; do ${FIXTURES}/touch-memory 16 wait & done; wait; exit 0`,
+  "dd if=/dev/zero of=/dev/shm/file bs=64k; exit 0",
+  "dd if=/dev/zero of=/tmp/a bs=64k & dd if=/dev/zero of=/dev/shm/b bs=64k; wait; exit 0",
+  'x=0123456789abcdef; while :; do x="$x$x"; done',
+];
+const LIMITS = [1n, 2n, 4n, 12n];
+
+const TRIES = Math.max(20, Math.floor(200 / SLOW));
+
+itRequires(
+  "cgroups",
+  `never takes init: each of ${TRIES} tasks out of memory has an exit, and its neighbour lives`,
+  async () => {
+    const neighbour = await daemon.configure({ command: "/bin/sleep", args: ["1000"] });
+    const { pid } = await daemon.client.start(neighbour);
+    const endings = new Map<string, number>();
+    const oneTry = async (number: number): Promise<void> => {
+      const memoryBytes = (LIMITS[Math.floor(number / WAYS.length) % LIMITS.length] ?? 1n) * MIB;
+      const id = await limited(WAYS[number % WAYS.length] ?? "", { memoryBytes });
+      const started = await daemon.client.start(id).then(
+        () => true,
+        () => false,
+      );
+      const exit = await exitOf(daemon.client, id);
+      const ending = JSON.stringify([exit.status?.$case, exit.status?.value, exit.reason, exit.oomKilled]);
+      endings.set(ending, (endings.get(ending) ?? 0) + 1);
+      // Too little even for exec: then the kernel killed the process before it was the command.
+      if (!started) expect(exit).toMatchObject({ ...neverStarted(), oomKilled: true });
+      else {
+        expect(exit.oomKilled).toBe(true);
+        expect([oomKilled(), exited(0), exited(2)]).toContainEqual(
+          expect.objectContaining({ status: exit.status, reason: exit.reason }),
+        );
+      }
+    };
+    const AT_ONCE = 4;
+    for (let first = 0; first < TRIES; first += AT_ONCE) {
+      await Promise.all(Array.from({ length: AT_ONCE }, (_, index) => oneTry(first + index)));
+    }
+    expect([...endings.values()].reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(TRIES);
+    expect(process.kill(pid, 0)).toBe(true);
+    await daemon.client.forceStop(neighbour);
+  },
+  300_000,
+);
+
+itRequires(
+  "cgroups",
+  "a Start whose exec has too little memory is refused or ends OOM_KILLED, never half",
+  async () => {
+    const id = await limited("exit 0", { memoryBytes: 65_536n });
+    const start = await daemon.client.start(id).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    const exit = await exitOf(daemon.client, id);
+    if (start === undefined) expect(exit).toMatchObject(oomKilled());
+    else expect(exit).toMatchObject(neverStarted());
+    expect(await failure(daemon.client.start(id))).toMatchObject({ reason: "ENDED" });
+  },
+);
