@@ -41,7 +41,7 @@ dist/bin/stockaded dist/bin/stockade: Makefile
 $(NATIVE_OBJECTS): | preflight
 
 demo: build
-	node dist/js/cli/demo.js
+	dist/bin/stockade demo
 
 test: build native-test
 	jest

@@ -88,12 +88,16 @@ export class V1Cgroup extends HostCgroup {
   /**
    * Swap goes off first, so that reclaim can't make room by swapping. The limit of memory and swap
    * together must never be below that of memory. The kernel reclaims, and answers EBUSY when that is not enough.
+   * Its use then counts what each CPU holds in stock for the cgroup; having tried, it has taken that back: what is
+   * in use now may fit.
    */
   async #writeMemory(bytes: bigint, changes: Changes): Promise<void> {
     const limitFile = this.#file("memory", "memory.limit_in_bytes");
     const memswFile = this.#file("memory", "memory.memsw.limit_in_bytes");
     const write = (path: string, value: bigint): Promise<void> =>
       changes.write("memoryBytes", path, String(value));
+    const used = async (): Promise<bigint> =>
+      parseCount(await readText(this.#file("memory", "memory.usage_in_bytes"))) ?? 0n;
     try {
       const [memsw] = await Promise.all([
         this.#facts.memsw ? readText(memswFile) : undefined,
@@ -101,14 +105,14 @@ export class V1Cgroup extends HostCgroup {
       ]);
       const raises = memsw !== undefined && bytes > (parseCount(memsw) ?? 0n);
       if (raises) await write(memswFile, bytes);
-      await write(limitFile, bytes);
+      await write(limitFile, bytes).catch(async (error: unknown) => {
+        if (!isBusy(error) || (await used()) > bytes) throw error;
+        await write(limitFile, bytes);
+      });
       if (memsw !== undefined && !raises) await write(memswFile, bytes);
     } catch (error) {
-      if (!(error instanceof LimitRefused) || error.errno !== "EBUSY") throw error;
-      throw new MemoryInUse(
-        bytes,
-        parseCount(await readText(this.#file("memory", "memory.usage_in_bytes"))) ?? 0n,
-      );
+      if (!isBusy(error)) throw error;
+      throw new MemoryInUse(bytes, await used());
     }
   }
 
@@ -195,4 +199,8 @@ export class V1Cgroup extends HostCgroup {
 function limited(text: string | undefined): bigint | undefined {
   const bytes = parseCount(text ?? "");
   return bytes === undefined || bytes >= UNLIMITED_BYTES ? undefined : bytes;
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof LimitRefused && error.errno === "EBUSY";
 }
