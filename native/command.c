@@ -40,17 +40,27 @@ static int unshare_cgroup_ns(struct command *command, struct fault *reterr)
 	return 0;
 }
 
+/* Lowers a soft limit; the hard one, to which the task may raise it again, stays as inherited. */
+static int lower_limit(int resource, rlim_t soft)
+{
+	struct rlimit limit;
+
+	if (getrlimit(resource, &limit) < 0)
+		return -1;
+	if (limit.rlim_cur > soft)
+		limit.rlim_cur = soft;
+	return setrlimit(resource, &limit);
+}
+
 static int reset_process(struct command *command, struct fault *reterr)
 {
-	struct rlimit core;
+	/* The daemon's runtime has raised its own to the hard limit; programs that use select(2) rely on this. */
+	enum { DESCRIPTORS = 1024 };
 
 	(void)command;
 	reset_signals();
 	(void)umask(022);
-	if (setsid() < 0 || getrlimit(RLIMIT_CORE, &core) < 0)
-		return fail(reterr, STEP_RESET_PROCESS);
-	core.rlim_cur = 0;
-	if (setrlimit(RLIMIT_CORE, &core) < 0)
+	if (setsid() < 0 || lower_limit(RLIMIT_CORE, 0) < 0 || lower_limit(RLIMIT_NOFILE, DESCRIPTORS) < 0)
 		return fail(reterr, STEP_RESET_PROCESS);
 	return 0;
 }

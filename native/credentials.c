@@ -108,7 +108,11 @@ static bool capabilities_are(uint64_t capabilities)
 		    data[half].inheritable != 0)
 			return false;
 	}
-	return prctl(PR_CAPBSET_READ, CAP_SYS_ADMIN) == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+	for (unsigned long capability = 0; capability < CAPABILITIES; capability++) {
+		if (prctl(PR_CAPBSET_READ, capability) > 0)
+			return false;
+	}
+	return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
 }
 
 int verify_identity(const struct identity *identity, struct fault *reterr, enum step step)

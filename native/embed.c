@@ -53,7 +53,7 @@ static int copy_file(struct embedding *embedding, int from, const char *name, in
 	off_t left = status->st_size;
 
 	if (source < 0)
-		return -1;
+		return errno == EACCES ? 0 : -1; /* as with directories */
 	if ((uint64_t)status->st_size > embedding->room) {
 		errno = EDQUOT;
 		goto done;
@@ -206,6 +206,12 @@ static int embed_mount(struct embedding *embedding, const struct mount_spec *mou
 	int from = open_source_parent(mount->source, &source_name);
 	int to = -1, result = -1;
 
+	/* What is the task's own is no place: it would be taken away first. */
+	if (strncmp(mount->target, "/local", strlen("/local")) == 0) {
+		close_fd(&from);
+		errno = EINVAL;
+		return -1;
+	}
 	if (from < 0)
 		return (errno == ENOENT || errno == ENOTDIR) && (mount->flags & MOUNT_OPTIONAL) ? 0 : -1;
 	to = open_parent(task_dir, mount->target, &name);

@@ -152,7 +152,9 @@ static int make_task(struct init *init, struct fault *reterr)
 static int link_task_logs(struct init *init, struct fault *reterr)
 {
 	(void)reterr;
-	link_logs(init->spec, &init->dirs, init->record_dir);
+	/* A link is the log itself: a task of the log's own user could write it. */
+	if (!in_user_ns(init))
+		link_logs(init->spec, &init->dirs, init->record_dir);
 	close_fd(&init->record_dir);
 	return 0;
 }

@@ -339,7 +339,12 @@ static void take_start(uint64_t task, const uint8_t *body, size_t size)
 
 	check_start(body, size);
 	if (!child)
-		return; /* ENDED is under way */
+		return;		     /* ENDED is under way */
+	if (child->start_data < 0) { /* a second one changes nothing */
+		(void)fail_with(&fault, STEP_READ_START, EALREADY);
+		say_fault(task, &fault);
+		return;
+	}
 	if (write_all(child->start_data, body, size) < 0) {
 		(void)fail(&fault, STEP_READ_START);
 		say_fault(task, &fault);

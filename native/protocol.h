@@ -87,10 +87,11 @@
  *              Answer: REMOVED.
  *
  * HELLO        u32 PROTOCOL_VERSION; the launcher's first message.
- * READY        i32 init_pid, i32 command_pid (the daemon's pid namespace), u64 init_start_ticks (field 22 of
- * init's stat) FAULT        u32 step, i32 errno, u32 index (of the mount, group, cgroup or PATH element that
- * failed) STARTED      u64 realtime_ns, u64 boottime_ns ENDED        u32 has_exit (0: init died without a
- * word, nothing below is valid), then the exit record's fields (exit-record.h): i32 wait_status, u32 flags,
+ * READY        i32 init_pid, i32 command_pid (the daemon's pid namespace), u64 init_start_ticks (field 22 of init's stat)
+ * FAULT        u32 step, i32 errno, u32 index (of the mount, group, cgroup or PATH element that failed)
+ * STARTED      u64 realtime_ns, u64 boottime_ns
+ * ENDED        u32 has_exit (0: init died without a word, nothing below is valid),
+ *              then the exit record's fields (exit-record.h): i32 wait_status, u32 flags,
  *              u64 started_ns, u64 exited_ns (realtime), u64 stdout_bytes, stderr_bytes,
  *              u64 stdout_dropped, stderr_dropped, u64 cpu_user_us, cpu_system_us,
  *              memory_peak_bytes (of reaped children: for hosts without cgroups)

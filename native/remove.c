@@ -17,7 +17,7 @@
  * A task can nest directories deeper than any stack or descriptor table: what lies deeper
  * than this is moved up into the directory that is being emptied, which is then read again.
  */
-enum { LEVELS = 32, FRESH_NAME_SIZE = 48 };
+enum { LEVELS = 32, FRESH_NAME_SIZE = 48, FD_PATH_SIZE = 32 };
 
 struct emptying {
 	int top;
@@ -25,6 +25,23 @@ struct emptying {
 };
 
 static int empty_directory(struct emptying *emptying, int dir, const char *keep, int level);
+
+/* Who is not root is kept out by the modes that a task has left: they are its own to change. */
+static int open_to_empty(int dir, const char *name)
+{
+	if (geteuid() != 0) {
+		char path[FD_PATH_SIZE];
+		int place = open_within(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", place);
+		if (place < 0 || chmod(path, S_IRWXU) < 0) {
+			close_fd(&place);
+			return -1;
+		}
+		close_fd(&place);
+	}
+	return open_within(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+}
 
 static int remove_directory(struct emptying *emptying, int dir, const char *name, int level)
 {
@@ -36,7 +53,7 @@ static int remove_directory(struct emptying *emptying, int dir, const char *name
 		(void)snprintf(fresh, sizeof(fresh), ".removing-%d-%u", getpid(), emptying->moved++);
 		return renameat(dir, name, emptying->top, fresh);
 	}
-	child = open_beneath(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	child = open_to_empty(dir, name);
 	if (child < 0)
 		return -1;
 	result = empty_directory(emptying, child, NULL, level);
@@ -93,7 +110,7 @@ int remove_entry(int dir, const char *name)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -1;
-	child = open_beneath(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	child = open_to_empty(dir, name);
 	if (child < 0)
 		return -1;
 	result = empty_top(child, NULL);
@@ -103,7 +120,7 @@ int remove_entry(int dir, const char *name)
 
 static int remove_trees(int alloc, const char *task_name)
 {
-	int task = open_beneath(alloc, task_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	int task = open_within(alloc, task_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	int result = task < 0 ? -1 : empty_top(task, "local");
 
 	close_fd(&task);
@@ -116,7 +133,7 @@ static int remove_below(int root, uint32_t scope, const char *alloc_id, const ch
 
 	if (scope == REMOVE_ALLOC)
 		return remove_entry(root, alloc_id);
-	alloc = open_beneath(root, alloc_id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+	alloc = open_within(root, alloc_id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 	if (alloc < 0)
 		return -1;
 	result = scope == REMOVE_TASK ? remove_entry(alloc, task_name) : remove_trees(alloc, task_name);

@@ -105,6 +105,11 @@ int open_beneath(int dirfd, const char *path, int flags)
 	return open_resolved(dirfd, path, flags, RESOLVE_BENEATH);
 }
 
+int open_within(int dirfd, const char *path, int flags)
+{
+	return open_resolved(dirfd, path, flags, RESOLVE_BENEATH | RESOLVE_NO_XDEV);
+}
+
 int open_real(const char *path, int flags)
 {
 	return open_resolved(AT_FDCWD, path, flags, 0);

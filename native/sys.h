@@ -29,6 +29,9 @@ int sys_close_range(unsigned int first, unsigned int last);
 /* Opens below dirfd only, following no link of any kind (I6). */
 int open_beneath(int dirfd, const char *path, int flags);
 
+/* The same, and stays on dirfd's mount. */
+int open_within(int dirfd, const char *path, int flags);
+
 /* Opens a path of the host that the daemon has resolved: a link in it was put there since. */
 int open_real(const char *path, int flags);
 

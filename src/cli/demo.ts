@@ -109,10 +109,12 @@ function expect(holds: boolean, what: string): void {
   if (!holds) throw new Error(`${what}: this is not what should have happened`);
 }
 
-async function showOutput(local: string, taskName: string): Promise<void> {
+/** From the logs in the task's record, which is named by the last part of its id. */
+async function showOutput(directory: string, id: string): Promise<void> {
+  const uuid = id.split(/[:/]/).at(-1) ?? "";
   for (const stream of ["stdout", "stderr"]) {
     print(`\n--- ${stream}`);
-    process.stdout.write(await readFile(join(local, `${taskName}.${stream}`), "utf8"));
+    process.stdout.write(await readFile(join(directory, "state/tasks", uuid, "log", stream), "utf8"));
   }
 }
 
@@ -131,7 +133,7 @@ async function runWork(calls: ShownCalls, directory: string): Promise<ReadonlySe
   });
   await calls.start(id);
   const exit = await calls.wait(id);
-  await showOutput(join(directory, "alloc/demo/work/local"), "work");
+  await showOutput(directory, id);
   const { status } = exit ?? {};
   expect(status?.$case === "exitCode" && status.value === WORK_EXIT_CODE, "the task's exit code");
   return unenforced;

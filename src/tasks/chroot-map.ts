@@ -7,18 +7,16 @@ import type { HostPaths, MountSpec } from "./ports.js";
 import type { TaskSpec } from "./spec.js";
 import { isWithin, reservedAbove } from "./task-path.js";
 
-/** A path of the host and where the task sees it. */
+/** A path of the host and where the task sees it. A source that is not there is skipped. */
 export interface ChrootEntry {
   readonly source: string;
   readonly target: string;
-  /** Skip a source that is not there. */
-  readonly optional: boolean;
 }
 
 /** What a task sees of the host unless the request says otherwise: programs, libraries and settings. */
 export const DEFAULT_CHROOT: readonly ChrootEntry[] = Object.freeze(
   ["/bin", "/etc", "/lib", "/lib32", "/lib64", "/usr/bin", "/usr/lib"].map((path) =>
-    Object.freeze({ source: path, target: path, optional: true }),
+    Object.freeze({ source: path, target: path }),
   ),
 );
 
@@ -42,7 +40,7 @@ export async function mountSpecs(
 ): Promise<readonly MountSpec[]> {
   const link = wanted.chrootMethod === "link";
   const asked = [
-    ...wanted.chroot.map((entry) => ({ ...entry, field: "chroot", readOnly: true, link })),
+    ...wanted.chroot.map((entry) => ({ ...entry, field: "chroot", readOnly: true, optional: true, link })),
     ...wanted.mounts.map((mount, index) => ({
       ...mount,
       field: `mounts[${index}].source`,

@@ -174,9 +174,7 @@ function checkMounts(input: ConfigureInput): Pick<TaskSpec, "chroot" | "mounts">
     take("chroot", target);
   }
   const chroot =
-    given.length === 0
-      ? DEFAULT_CHROOT
-      : given.map(([source, target]) => Object.freeze({ source, target, optional: false }));
+    given.length === 0 ? DEFAULT_CHROOT : given.map(([source, target]) => Object.freeze({ source, target }));
   for (const { target } of chroot) taken.add(target);
   const mounts = input.mounts.map(({ source, target, readOnly }, index) => {
     checkPath(`mounts[${index}].source`, source);

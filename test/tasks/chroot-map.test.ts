@@ -57,21 +57,21 @@ describe("the mounts of a task's root", () => {
     const specs = await mountSpecs(
       wanted({
         chrootMethod: "link",
-        chroot: [{ source: "/opt", target: "/opt", optional: false }],
+        chroot: [{ source: "/opt", target: "/opt" }],
         mounts: [{ source: "/srv", target: "/srv", readOnly: false }],
       }),
       EVERYTHING,
       host({}),
     );
     expect(specs).toEqual([
-      { source: "/opt", target: "/opt", readOnly: true, optional: false, link: true },
+      { source: "/opt", target: "/opt", readOnly: true, optional: true, link: true },
       { source: "/srv", target: "/srv", readOnly: false, optional: false, link: false },
     ]);
   });
 
   it("come parents first", async () => {
     const targets = ["/a/b/c", "/a-b", "/a/b", "/a", "/a.b", "/b"];
-    const chroot = targets.map((target) => ({ source: "/x", target, optional: false }));
+    const chroot = targets.map((target) => ({ source: "/x", target }));
     const specs = await mountSpecs(wanted({ chroot }), EVERYTHING, host({}));
     expect(specs.map(({ target }) => target)).toEqual(["/a", "/a-b", "/a.b", "/a/b", "/a/b/c", "/b"]);
   });
@@ -100,7 +100,7 @@ describe("the mounts of a task's root", () => {
     await expect(mountSpecs(wanted({ mounts }), allowed, host({}))).rejects.toEqual(
       expect.objectContaining({ reason: "PATH_FORBIDDEN", field: "mounts[1].source" }),
     );
-    const chroot = [{ source: "/opt", target: "/opt", optional: false }];
+    const chroot = [{ source: "/opt", target: "/opt" }];
     await expect(mountSpecs(wanted({ chroot }), allowed, host({}))).rejects.toEqual(
       expect.objectContaining({ reason: "PATH_FORBIDDEN", field: "chroot" }),
     );
@@ -160,9 +160,9 @@ describe("a file of /etc that is a link", () => {
   });
 
   it.each([
-    { source: "/srv/etc", target: "/etc", optional: false },
-    { source: "/etc", target: "/host-etc", optional: false },
-    { source: "/opt", target: "/opt", optional: false },
+    { source: "/srv/etc", target: "/etc" },
+    { source: "/etc", target: "/host-etc" },
+    { source: "/opt", target: "/opt" },
   ])("is left alone where the host's /etc is not the task's: %j", async (entry) => {
     const links = { "/etc/localtime": "/zone", "/srv/etc/localtime": "/zone" };
     const specs = await mountSpecs(wanted({ chroot: [entry] }), EVERYTHING, host(links));

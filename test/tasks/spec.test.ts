@@ -78,8 +78,8 @@ describe("a request", () => {
       supplementaryGroups: ["a", "a"],
       workDir: "/",
       chroot: [
-        { source: "/opt/a", target: "/a", optional: false },
-        { source: "/opt/b", target: "/a/b", optional: false },
+        { source: "/opt/a", target: "/a" },
+        { source: "/opt/b", target: "/a/b" },
       ],
       chrootMethod: "link",
       mounts: [mount("/srv", "/srv"), mount("/srv", "/etc")],
