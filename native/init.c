@@ -311,6 +311,9 @@ static int drop_privileges(struct init *init, struct fault *reterr)
 
 	if (close_all_but(keep, sizeof(keep) / sizeof(*keep)) < 0)
 		return fail(reterr, STEP_DROP_INIT_PRIVILEGES);
+	/* Init opens no path any more; and /proc/1/mountinfo shows what lies below its root, by host paths. */
+	if (chdir("/dev/pts") < 0 || chroot(".") < 0)
+		return fail(reterr, STEP_DROP_INIT_PRIVILEGES);
 	if (set_ids(&identity, reterr, STEP_DROP_INIT_PRIVILEGES) < 0 ||
 	    drop_capabilities(&identity, reterr, STEP_DROP_INIT_PRIVILEGES) < 0)
 		return -1;

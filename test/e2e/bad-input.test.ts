@@ -2,15 +2,7 @@ import { credentials, Client, status, type ServiceError } from "@grpc/grpc-js";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
-import {
-  ChrootMethod,
-  NetworkMode,
-  OpenMode,
-  type ConfigureRequest,
-  type LimitRequest,
-  type OpenRequest,
-  type ShutdownRequest,
-} from "../../src/client";
+import { ChrootMethod, NetworkMode, OpenMode, type ConfigureRequest, type Resources, type ShutdownRequest } from "../../src/client";
 import { failure, TestDaemon } from "../support/daemon";
 import { exited } from "../support/exits";
 
@@ -115,8 +107,8 @@ const CONFIGURE: readonly Row<ConfigureRequest>[] = [
     "chroot",
   ],
   ["a chroot source that is not allowed", { chroot: { "/root": "/bin" } }, "PATH_FORBIDDEN", "chroot"],
-  ["an unknown chroot_method", { chrootMethod: 99 as ChrootMethod }, "FIELD_INVALID", "chroot_method"],
-  ["an unknown network mode", { network: { mode: 99 as NetworkMode } }, "FIELD_INVALID", "network.mode"],
+  ["an unknown chroot_method", { chrootMethod: ChrootMethod.UNRECOGNIZED }, "FIELD_INVALID", "chroot_method"],
+  ["an unknown network mode", { network: { mode: NetworkMode.UNRECOGNIZED } }, "FIELD_INVALID", "network.mode"],
   [
     "a mount without a source",
     { mounts: [{ source: "", target: "/x", readOnly: true }] },
@@ -183,10 +175,15 @@ describe("Configure", () => {
   });
 });
 
-const LIMIT: readonly Row<LimitRequest>[] = [
-  ["no id", { id: "", resources: { pidsMax: 1n } as LimitRequest["resources"] }, "FIELD_MISSING", "id"],
+interface LimitInput {
+  readonly id: string;
+  readonly resources: Partial<Resources>;
+}
+
+const LIMIT: readonly Row<LimitInput>[] = [
+  ["no id", { id: "", resources: { pidsMax: 1n } }, "FIELD_MISSING", "id"],
   ["no resources", {}, "FIELD_MISSING", "resources"],
-  ["empty resources", { resources: {} as LimitRequest["resources"] }, "FIELD_MISSING", "resources"],
+  ["empty resources", { resources: {} }, "FIELD_MISSING", "resources"],
   ...(
     [
       ["memory_bytes", "memoryBytes", [0n, 2n ** 63n, 2n ** 64n - 1n]],
@@ -202,8 +199,8 @@ const LIMIT: readonly Row<LimitRequest>[] = [
       ],
     ] as const
   ).flatMap(([field, name, values]) =>
-    values.map((value): Row<LimitRequest> => {
-      const resources = { [name]: value } as unknown as LimitRequest["resources"];
+    values.map((value): Row<LimitInput> => {
+      const resources: Partial<Resources> = { [name]: value };
       return [
         `${field} of ${JSON.stringify(String(value))}`,
         { resources },
@@ -218,7 +215,7 @@ const LIMIT: readonly Row<LimitRequest>[] = [
       resources: {
         memoryBytes: 100n << 20n,
         memoryReservationBytes: 101n << 20n,
-      } as LimitRequest["resources"],
+      },
     },
     "FIELD_INVALID",
     "resources.memory_reservation_bytes",
@@ -259,8 +256,7 @@ describe("Shutdown", () => {
 });
 
 it("Open refuses a mode that is none", async () => {
-  const request: Partial<OpenRequest> = { id: waiting, mode: 99 as OpenMode };
-  const error = await failure(daemon.client.open(request));
+  const error = await failure(daemon.client.open({ id: waiting, mode: OpenMode.UNRECOGNIZED }));
   expect(error).toMatchObject({ code: "INVALID_ARGUMENT", reason: "FIELD_INVALID", field: "mode" });
 });
 
@@ -269,7 +265,7 @@ const CALLS: Readonly<Record<string, (id: string) => Promise<unknown>>> = {
   Limit: (id) =>
     daemon.client.limit({
       id,
-      resources: { pidsMax: 10n } as LimitRequest["resources"],
+      resources: { pidsMax: 10n },
       allowUnenforced: true,
     }),
   Start: (id) => daemon.client.start(id),

@@ -233,7 +233,7 @@ describe("ForceStop", () => {
   it("kills a task that is stopped", async () => {
     const { id, pid } = await sleeping();
     process.kill(pid, "SIGSTOP");
-    await until(() => / T /.test(readFileSync(`/proc/${pid}/stat`, "utf8")));
+    await until(() => readFileSync(`/proc/${pid}/stat`, "utf8").includes(" T "));
     expect((await daemon.client.forceStop(id)).exit).toMatchObject(forceStopped());
   });
 

@@ -1,5 +1,5 @@
 /** A real daemon for a test file, and the counting of what its tasks leave behind. */
-import { readFileSync, readdirSync, existsSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
@@ -110,6 +110,17 @@ export class TestDaemon implements AsyncDisposable {
     return readFileSync("/proc/self/mountinfo", "utf8")
       .split("\n")
       .filter((line) => line.includes(this.daemon.directory));
+  }
+
+  /** Of the tasks that are alive. */
+  initPids(): number[] {
+    return children(this.pid).flatMap(children);
+  }
+
+  /** What a process has open. */
+  openFiles(pid: number): string[] {
+    const directory = `/proc/${pid}/fd`;
+    return readdirSync(directory).map((fd) => readlinkSync(join(directory, fd)));
   }
 
   /** All below the launcher. */
