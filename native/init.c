@@ -176,7 +176,7 @@ static int binds(struct init *init, struct fault *reterr)
 
 static int task_mounts(struct init *init, struct fault *reterr)
 {
-	return mount_dirs(&init->dirs, init->root, reterr);
+	return mount_dirs(init->spec, &init->dirs, init->root, reterr);
 }
 
 static int proc_mount(struct init *init, struct fault *reterr)

@@ -134,24 +134,51 @@ int mount_binds(const struct spec *spec, int root, struct fault *reterr)
 	return 0;
 }
 
-int mount_dirs(const struct task_dirs *dirs, int root, struct fault *reterr)
+/* The directory as a mount of its own, with these attributes, below the root by that name. */
+static int mount_dir(int source, uint64_t attributes, int root, const char *name)
 {
-	const struct {
-		int source;
-		const char *name;
-	} places[] = {{dirs->shared, "alloc"}, {dirs->local, "local"}};
+	int tree = sys_open_tree(source, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
 
-	for (uint32_t i = 0; i < 2; i++) {
-		int tree = sys_open_tree(places[i].source, "",
-					 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-
-		if (tree < 0 || set_attributes(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, false) < 0) {
-			close_fd(&tree);
-			return fail_at(reterr, STEP_MOUNT_DIRS, i);
-		}
-		if (attach(tree, open_beneath(root, places[i].name, O_PATH | O_DIRECTORY)) < 0)
-			return fail_at(reterr, STEP_MOUNT_DIRS, i);
+	if (tree < 0 || set_attributes(tree, attributes | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, false) < 0) {
+		close_fd(&tree);
+		return -1;
 	}
+	return attach(tree, open_beneath(root, name, O_PATH | O_DIRECTORY));
+}
+
+static int mount_shared(const struct task_dirs *dirs, int alloc, const char *name)
+{
+	int source = open_beneath(dirs->shared, name, O_PATH | O_DIRECTORY);
+	int result = source < 0 ? -1 : mount_dir(source, 0, alloc, name);
+
+	close_fd(&source);
+	return result;
+}
+
+/*
+ * /alloc itself is the daemon's user's. Where that is the task's own, it is read-only by mount, with the
+ * shared directories on top.
+ */
+static int mount_sealed_alloc(const struct task_dirs *dirs, int root)
+{
+	int result = mount_dir(dirs->shared, MOUNT_ATTR_RDONLY, root, "alloc");
+	int alloc = result < 0 ? -1 : open_beneath(root, "alloc", O_PATH | O_DIRECTORY);
+
+	if (alloc < 0)
+		return -1;
+	for (uint32_t i = 0; i < SHARED_COUNT && result == 0; i++)
+		result = mount_shared(dirs, alloc, shared_names[i]);
+	close_fd(&alloc);
+	return result;
+}
+
+int mount_dirs(const struct spec *spec, const struct task_dirs *dirs, int root, struct fault *reterr)
+{
+	bool is_owner = (spec->flags & CREATE_USER_NS) != 0;
+
+	if ((is_owner ? mount_sealed_alloc(dirs, root) : mount_dir(dirs->shared, 0, root, "alloc")) < 0 ||
+	    mount_dir(dirs->local, 0, root, "local") < 0)
+		return fail(reterr, STEP_MOUNT_DIRS);
 	return 0;
 }
 

@@ -3,8 +3,11 @@
 
 #include <limits.h>
 #include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "sys.h"
 
@@ -47,13 +50,19 @@ int close_all_but(int *fds, size_t count)
 	return sys_close_range(next, UINT_MAX);
 }
 
+/* Raw calls: glibc keeps the first two real-time signals to itself, and would leave them as inherited. */
 void reset_signals(void)
 {
-	struct sigaction action = {.sa_handler = SIG_DFL};
-	sigset_t none;
+	enum { SIGNALS = 64, SET_SIZE = SIGNALS / 8 };
+	static const uint64_t none;
+	static const struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} by_default;
 
-	for (int number = 1; number < NSIG; number++)
-		(void)sigaction(number, &action, NULL); /* KILL and STOP refuse: they have no other */
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	for (int number = 1; number <= SIGNALS; number++) /* KILL and STOP refuse: they have no other */
+		(void)syscall(SYS_rt_sigaction, number, &by_default, NULL, SET_SIZE);
+	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SET_SIZE);
 }

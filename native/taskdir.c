@@ -16,7 +16,7 @@ enum { NAME_SIZE = 256 };
 #define PRIVATE_MODE 0700
 #define SYSTEM_MODE 0755
 
-static const char *const shared_names[] = {"logs", "tmp", "data"};
+const char *const shared_names[SHARED_COUNT] = {"logs", "tmp", "data"};
 static const char *const mount_points[] = {"alloc", "proc", "dev", "tmp"};
 
 int make_dir_at(int parent, const char *name)
@@ -50,7 +50,7 @@ int make_alloc_dir(const struct spec *spec, struct task_dirs *dirs, struct fault
 	dirs->shared = make_owned(dirs->alloc, "alloc", uid, gid, SYSTEM_MODE);
 	if (dirs->shared < 0)
 		return fail(reterr, STEP_MAKE_ALLOC_DIR);
-	for (size_t i = 0; i < sizeof(shared_names) / sizeof(*shared_names); i++) {
+	for (size_t i = 0; i < SHARED_COUNT; i++) {
 		int dir = make_owned(dirs->shared, shared_names[i], uid, gid, SHARED_MODE);
 
 		if (dir < 0)

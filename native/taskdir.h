@@ -5,6 +5,10 @@
 #include "fault.h"
 #include "spec.h"
 
+/* What of /alloc the tasks may write. */
+enum { SHARED_COUNT = 3 };
+extern const char *const shared_names[SHARED_COUNT];
+
 struct task_dirs {
 	int alloc_root;
 	int alloc;  /* <alloc_root>/<alloc_id> */

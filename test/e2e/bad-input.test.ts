@@ -2,7 +2,14 @@ import { credentials, Client, status, type ServiceError } from "@grpc/grpc-js";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
-import { ChrootMethod, NetworkMode, OpenMode, type ConfigureRequest, type Resources, type ShutdownRequest } from "../../src/client";
+import {
+  ChrootMethod,
+  NetworkMode,
+  OpenMode,
+  type ConfigureRequest,
+  type Resources,
+  type ShutdownRequest,
+} from "../../src/client";
 import { failure, TestDaemon } from "../support/daemon";
 import { exited } from "../support/exits";
 
@@ -108,7 +115,12 @@ const CONFIGURE: readonly Row<ConfigureRequest>[] = [
   ],
   ["a chroot source that is not allowed", { chroot: { "/root": "/bin" } }, "PATH_FORBIDDEN", "chroot"],
   ["an unknown chroot_method", { chrootMethod: ChrootMethod.UNRECOGNIZED }, "FIELD_INVALID", "chroot_method"],
-  ["an unknown network mode", { network: { mode: NetworkMode.UNRECOGNIZED } }, "FIELD_INVALID", "network.mode"],
+  [
+    "an unknown network mode",
+    { network: { mode: NetworkMode.UNRECOGNIZED } },
+    "FIELD_INVALID",
+    "network.mode",
+  ],
   [
     "a mount without a source",
     { mounts: [{ source: "", target: "/x", readOnly: true }] },

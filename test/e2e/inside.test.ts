@@ -357,7 +357,7 @@ describe("init", () => {
     }),
   );
 
-  it("holds no descriptor that it does not need", () =>
+  itRequires("root", "holds no descriptor that it does not need", () =>
     whileRunning(({ id, init }) => {
       const record = daemon.recordDir(id);
       const held = readdirSync(`/proc/${init}/fd`)
@@ -379,7 +379,7 @@ describe("init", () => {
       ]);
     }));
 
-  it("shows no path of the host in its command line", () =>
+  itRequires("root", "shows no path of the host in its command line", () =>
     whileRunning(({ init }) => {
       expect(readFileSync(`/proc/${init}/cmdline`, "utf8")).not.toContain("/");
       expect(readFileSync(`/proc/${init}/environ`, "utf8")).toBe("");

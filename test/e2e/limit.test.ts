@@ -5,6 +5,7 @@ import { cgroupPids, limitFiles, onlineCpus, readCgroupFile } from "../support/c
 import { failure, TestDaemon, until } from "../support/daemon";
 import { exited, exitOf, oomKilled } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
+import { expectNothingLeft } from "../support/leftovers";
 import { has, HOST, itRequires } from "../support/requires";
 
 const MIB = 1n << 20n;
@@ -23,9 +24,7 @@ afterAll(async () => {
   await fixtures?.[Symbol.asyncDispose]();
 });
 
-afterEach(() => {
-  expect(daemon.leftovers()).toEqual([]);
-});
+afterEach(() => expectNothingLeft(daemon));
 
 function configure(command: string, ...args: string[]): Promise<string> {
   const request: Partial<ConfigureRequest> = { command, args, mounts: fixtures.mounts };

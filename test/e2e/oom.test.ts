@@ -2,6 +2,7 @@ import { StockadeError, type Resources } from "../../src/client";
 import { failure, TestDaemon } from "../support/daemon";
 import { died, exited, exitOf, neverStarted, oomKilled } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
+import { expectNothingLeft } from "../support/leftovers";
 import { itRequires, SLOW } from "../support/requires";
 
 const MIB = 1n << 20n;
@@ -19,9 +20,7 @@ afterAll(async () => {
   await fixtures?.[Symbol.asyncDispose]();
 });
 
-afterEach(() => {
-  expect(daemon.leftovers()).toEqual([]);
-});
+afterEach(() => expectNothingLeft(daemon));
 
 /** A configured shell script with limits. */
 async function limited(script: string, resources: Partial<Resources>): Promise<string> {

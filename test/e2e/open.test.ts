@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { OpenMode, TaskState } from "../../src/client";
 import { cgroupMounts, failure, TestDaemon } from "../support/daemon";
 import { exited, exitOf, forceStopped, neverStarted } from "../support/exits";
+import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
 
 const { TASK_STATE_CONFIGURED, TASK_STATE_ENDED, TASK_STATE_RUNNING } = TaskState;
@@ -22,9 +23,7 @@ afterAll(async () => {
   await daemon?.[Symbol.asyncDispose]();
 });
 
-afterEach(() => {
-  expect(daemon.leftovers()).toEqual([]);
-});
+afterEach(() => expectNothingLeft(daemon));
 
 interface Running {
   readonly id: string;

@@ -2,6 +2,7 @@ import type { ConfigureRequest, StockadeError } from "../../src/client";
 import { failure, TestDaemon, type Ran } from "../support/daemon";
 import { exited, exitOf, neverStarted } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
+import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
 
 let daemon: TestDaemon;
@@ -17,9 +18,7 @@ afterAll(async () => {
   await fixtures?.[Symbol.asyncDispose]();
 });
 
-afterEach(() => {
-  expect(daemon.leftovers()).toEqual([]);
-});
+afterEach(() => expectNothingLeft(daemon));
 
 /** Runs a request to its end. */
 async function runToEnd(request: Partial<ConfigureRequest>): Promise<Ran> {

@@ -5,6 +5,7 @@ import { findCgroupFile, readCgroupFile, writeCgroupFile } from "../support/cgro
 import { failure, TestDaemon, until } from "../support/daemon";
 import { died, exited, exitOf, forceStopped, neverStarted } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
+import { expectNothingLeft } from "../support/leftovers";
 import { has, itRequires } from "../support/requires";
 
 /** Longer than any test takes: what passes it has not been waited for. */
@@ -28,9 +29,7 @@ afterAll(async () => {
   await fixtures?.[Symbol.asyncDispose]();
 });
 
-afterEach(() => {
-  expect(daemon.leftovers()).toEqual([]);
-});
+afterEach(() => expectNothingLeft(daemon));
 
 interface Running {
   readonly id: string;

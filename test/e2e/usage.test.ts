@@ -6,6 +6,7 @@ import { readCgroupFile } from "../support/cgroup-files";
 import { TestDaemon, until, type Ran } from "../support/daemon";
 import { died, exited, exitOf } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
+import { expectNothingLeft } from "../support/leftovers";
 import { has, itRequires } from "../support/requires";
 
 const MIB = 1n << 20n;
@@ -23,9 +24,7 @@ afterAll(async () => {
   await fixtures?.[Symbol.asyncDispose]();
 });
 
-afterEach(() => {
-  expect(daemon.leftovers()).toEqual([]);
-});
+afterEach(() => expectNothingLeft(daemon));
 
 function run(script: string): Promise<Ran> {
   return daemon.run(script, { mounts: fixtures.mounts });

@@ -7,6 +7,7 @@ import { OwnDaemon } from "../../src/cli/own-daemon";
 import type { ConfigureRequest } from "../../src/client";
 import { failure, isRoot, PROGRAM, TestDaemon } from "../support/daemon";
 import { exited, exitOf, neverStarted } from "../support/exits";
+import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
 
 /** A number that has no entry in /etc/passwd, nor in /etc/group. */
@@ -36,9 +37,7 @@ afterAll(async () => {
   await daemon?.[Symbol.asyncDispose]();
 });
 
-afterEach(() => {
-  expect(daemon.leftovers()).toEqual([]);
-});
+afterEach(() => expectNothingLeft(daemon));
 
 interface Identity {
   readonly uids: string;

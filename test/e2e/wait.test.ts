@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import type { ConfigureRequest, Exit } from "../../src/client";
 import { failure, TestDaemon } from "../support/daemon";
 import { died, exited, exitOf, forceStopped } from "../support/exits";
+import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
 
 const { SIGABRT, SIGKILL, SIGSEGV, SIGTERM } = constants.signals;
@@ -17,9 +18,7 @@ afterAll(async () => {
   await daemon?.[Symbol.asyncDispose]();
 });
 
-afterEach(() => {
-  expect(daemon.leftovers()).toEqual([]);
-});
+afterEach(() => expectNothingLeft(daemon));
 
 /** A task that has been started, and runs until it is stopped. */
 async function running(): Promise<{ id: string; pid: number }> {

@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
 
 import { TestDaemon } from "../support/daemon";
+import { itRequires } from "../support/requires";
 
 let daemon: TestDaemon;
 
@@ -43,7 +44,7 @@ it("a task cannot trace its init, read its memory or change its limits", async (
   expect(stdout).toBe("end\n");
 });
 
-it("init holds no descriptor of the host's but the exit record and the logs", async () => {
+itRequires(["root"], "init holds no descriptor of the host's but the exit record and the logs", async () => {
   const id = await daemon.configure({ command: "/bin/sleep", args: ["1000"] });
   await daemon.client.start(id);
   const [init] = daemon.initPids();

@@ -9,9 +9,11 @@ export class Changes {
   /**
    * Writes a value, remembering the one before. Rejects with a LimitRefused when the kernel
    * refuses it, with the kernel's own error when the cgroup is gone.
+   *
+   * `forEmpty` is what to write back where the file was empty.
    */
-  async write(limit: LimitName, path: string, value: string): Promise<void> {
-    const old = firstLine(await readText(path));
+  async write(limit: LimitName, path: string, value: string, forEmpty = ""): Promise<void> {
+    const old = firstLine(await readText(path)) || forEmpty;
     if (old === value) return;
     try {
       await writeText(path, value);

@@ -68,11 +68,17 @@ export class V2Cgroup extends HostCgroup {
       const { quotaUs, periodUs } = millisToQuota(cpuMillis);
       write("cpuMillis", "cpu.max", `${quotaUs} ${periodUs}`);
     }
-    if (cpusetCpus !== undefined) write("cpusetCpus", "cpuset.cpus", cpusetCpus);
+    if (cpusetCpus !== undefined) writes.push(this.#writeCpus(cpusetCpus, changes));
     if (ioWeight !== undefined)
       for (const file of this.#facts.ioWeightFiles) write("ioWeight", file, `default ${ioWeight}`);
     if (pidsMax !== undefined) write("pidsMax", "pids.max", String(pidsMax));
     return writes;
+  }
+
+  /** With processes in it, a cpuset cannot be made empty again (ENOSPC): all CPUs mean the same. */
+  async #writeCpus(cpus: string, changes: Changes): Promise<void> {
+    const all = (await this.availableCpus()).trim();
+    await changes.write("cpusetCpus", this.#file("cpuset.cpus"), cpus, all);
   }
 
   /**
