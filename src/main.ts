@@ -99,7 +99,6 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launch
     },
     unstartedTtlMs: config.unstartedTtlMs,
   });
-  undo.add(() => executor.stop());
   await listen(config, executor, log, undo);
   log.info("ready", {
     version: VERSION,
@@ -112,10 +111,13 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launch
 
 async function ownCgroupRoot(config: Config, stateId: string, undo: Undo): Promise<CgroupRoot> {
   const root = await openCgroupRoot(config.cgroupRoot === undefined ? {} : { root: config.cgroupRoot });
-  undo.add(() => root.remove());
+  let wasOurs = false;
+  undo.add(() => root.remove(wasOurs));
   const lock = await lockDirectory(HELPER, root.lockDir);
   undo.add(() => lock.close());
-  undo.add(await claimRoot(root.lockDir, root.root, stateId));
+  const claim = await claimRoot(root.lockDir, root.root, stateId);
+  wasOurs = claim.wasOurs;
+  undo.add(() => claim.release());
   return root;
 }
 
@@ -145,7 +147,9 @@ async function startLauncher(
 
 async function listen(config: Config, executor: Executor, log: StderrLog, undo: Undo): Promise<void> {
   const server = new RpcServer(executor, (error) => log.error("internal error", { error }));
+  // Taken down in reverse: no new tasks, then the end of all, which answers those who wait, then the server.
   undo.add(() => server.stop(STOP_GRACE_MS));
+  undo.add(() => executor.stop());
   for (const address of config.listen) {
     if (address.kind === "unix") await clearSocket(address.path);
     await server.listen(address.text);

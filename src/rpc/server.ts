@@ -44,10 +44,14 @@ export class RpcServer {
     this.health.setStatus(SERVICE_NAME, status);
   }
 
-  /** Answers what is under way, for `graceMs` at most, and closes. */
+  /** Answers what is under way, for `graceMs` at most, and closes every connection. */
   stop(graceMs: number): Promise<void> {
     return new Promise((resolve) => {
-      const force = setTimeout(() => this.server.forceShutdown(), graceMs);
+      // tryShutdown waits also for connections that have never said anything.
+      const force = setTimeout(() => {
+        this.server.forceShutdown();
+        resolve();
+      }, graceMs);
       this.server.tryShutdown(() => {
         clearTimeout(force);
         resolve();

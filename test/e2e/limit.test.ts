@@ -286,6 +286,9 @@ describe("a memory limit below what the task uses", () => {
       expect(error).toMatchObject({ code: "FAILED_PRECONDITION", reason: "MEMORY_IN_USE" });
       expect(limitFiles(id)).toEqual(before);
       expect(cgroupPids(id)).toEqual(pids);
+      // Nor is there one in force now that was only in the request that failed.
+      const { effective } = await daemon.client.limit({ id, resources: { pidsMax: 30n } });
+      expect(effective).toMatchObject({ cpuMillis: undefined, cpusetCpus: undefined, cpuShares: 300n });
       expect((await daemon.client.open({ id })).exit).toBeUndefined();
       const { exit } = await daemon.client.forceStop(id);
       expect(exit).toMatchObject({ oomKilled: false });

@@ -49,8 +49,12 @@ itRequires(["root"], "init holds no descriptor of the host's but the exit record
   await daemon.client.start(id);
   const [init] = daemon.initPids();
   expect(init).toBeDefined();
-  const files = daemon.openFiles(init ?? 0).filter((target) => target.startsWith("/"));
-  const record = daemon.recordDir(id);
+  // By names below their own file system: init's root is another.
+  const files = daemon
+    .openFiles(init ?? 0)
+    .filter((target) => target.startsWith("/"))
+    .map((target) => target.replace(/^.*(?=\/tasks\/)/, ""));
+  const record = daemon.recordDir(id).replace(/^.*(?=\/tasks\/)/, "");
   const own = [`${record}/exit`, `${record}/log/stderr`, `${record}/log/stdout`];
   expect(files.filter((file) => file !== "/proc" && file !== "/").sort()).toEqual(own);
   expect(readdirSync(`/proc/${init}/task`)).toHaveLength(1);

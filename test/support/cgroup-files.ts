@@ -60,7 +60,10 @@ export function limitFiles(id: string): Record<string, string | undefined> {
     "io.bfq.weight",
     "pids.max",
   ];
-  return Object.fromEntries(names.map((name) => [name, readCgroupFile(id, name)]));
+  const files = Object.fromEntries(names.map((name) => [name, readCgroupFile(id, name)]));
+  // v2: none given is all that there are, and once some were given the kernel takes no "none" again.
+  if (files["cpuset.cpus"] === "") files["cpuset.cpus"] = readCgroupFile(id, "cpuset.cpus.effective");
+  return files;
 }
 
 /** The CPUs of the host that tasks may use. */

@@ -17,20 +17,23 @@ export class ForeignCgroupRoot extends Error {
   }
 }
 
+export interface Claim {
+  /** An earlier daemon of the same state directory has left its mark: the root is of its making. */
+  readonly wasOurs: boolean;
+  /** Takes the mark away. */
+  release(): Promise<void>;
+}
+
 /**
  * Marks the root as the state directory's; to be called with the root locked. Throws
- * ForeignCgroupRoot. Resolves with what takes the mark away again.
+ * ForeignCgroupRoot.
  * @param directory absolute, of the root in one hierarchy
  */
-export async function claimRoot(
-  directory: string,
-  root: string,
-  stateId: string,
-): Promise<() => Promise<void>> {
+export async function claimRoot(directory: string, root: string, stateId: string): Promise<Claim> {
   const marks = (await listDirs(directory)).filter((name) => name.startsWith(PREFIX));
   const [owner] = marks.map((name) => name.slice(PREFIX.length));
   if (owner !== undefined && owner !== stateId) throw new ForeignCgroupRoot(root, owner);
   const mark = join(directory, `${PREFIX}${stateId}`);
   if (owner === undefined) await mkdir(mark);
-  return () => rmdir(mark);
+  return { wasOurs: owner !== undefined, release: () => rmdir(mark) };
 }

@@ -73,8 +73,11 @@ export interface CgroupRoot {
   attach(name: string, known?: Limits): Promise<TaskCgroup | undefined>;
   /** Kills and removes tasks' cgroups that are not to be kept; resolves to how many there were. */
   sweep(options?: SweepOptions): Promise<number>;
-  /** Removes the inits' cgroup and those directories of the root that were made here; what is in use stays. */
-  remove(): Promise<void>;
+  /**
+   * Removes the inits' cgroup and those directories of the root that were made here; what is in use stays.
+   * `ours`: an earlier daemon of the same state directory has made the root.
+   */
+  remove(ours?: boolean): Promise<void>;
 }
 
 /** Finds the hierarchies, makes the root in each and tries what they can do. Rejects with CgroupsUnusable. */
@@ -168,10 +171,10 @@ async function open(
       if (killInits) await killAll(inits);
       return names.length;
     },
-    async remove() {
+    async remove(ours = false) {
       if (!(await isEmpty(inits))) return;
       await removeMade(allDirs(inits));
-      await removeMade(made);
+      await removeMade(ours ? [...made, ...allDirs(place)] : made);
     },
   };
 }

@@ -54,12 +54,10 @@ export abstract class HostCgroup implements TaskCgroup {
   async #set(limits: Limits): Promise<void> {
     await this.#validate(limits);
     const changes = new Changes();
-    const results = await Promise.allSettled(this.write(limits, changes));
-    const failed = results.find((result) => result.status === "rejected");
-    if (failed !== undefined) {
-      await changes.undo();
-      throw failed.reason;
-    }
+    // Memory first: it is what a running task can stand in the way of, and then nothing else is touched.
+    const { memoryBytes, ...others } = limits;
+    await all(memoryBytes === undefined ? [] : this.write({ memoryBytes }, changes), changes);
+    await all(this.write(others, changes), changes);
     this.known = { ...this.known, ...limits };
   }
 
@@ -83,4 +81,13 @@ export abstract class HostCgroup implements TaskCgroup {
   remove(): Promise<void> {
     return removeAll(this.place);
   }
+}
+
+/** Waits for every write; if one has failed, takes all changes back and throws its reason. */
+async function all(writes: readonly Promise<void>[], changes: Changes): Promise<void> {
+  const results = await Promise.allSettled(writes);
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed === undefined) return;
+  await changes.undo();
+  throw failed.reason;
 }

@@ -117,12 +117,13 @@ export class V2Cgroup extends HostCgroup {
       file !== undefined && this.canEnforce(limit)
         ? readTextIfThere(this.#file(file))
         : Promise.resolve(undefined);
-    const [memory, low, weight, max, cpus, io, pids] = await Promise.all([
+    const [memory, low, weight, max, cpus, rootCpus, io, pids] = await Promise.all([
       read("memoryBytes", "memory.max"),
       read("memoryReservationBytes", "memory.low"),
       read("cpuShares", "cpu.weight"),
       read("cpuMillis", "cpu.max"),
       read("cpusetCpus", "cpuset.cpus"),
+      this.canEnforce("cpusetCpus") ? this.availableCpus() : "",
       read("ioWeight", this.#facts.ioWeightFiles[0]),
       read("pidsMax", "pids.max"),
     ]);
@@ -134,7 +135,7 @@ export class V2Cgroup extends HostCgroup {
       this.known.cpuShares === undefined ? undefined : 0n,
     );
     const cpuMillis = parseCpuMax(max ?? "");
-    const cpusetCpus = cpus?.trim() ?? "";
+    const cpusetCpus = unlessDefault(cpus?.trim(), rootCpus.trim(), this.known.cpusetCpus);
     const ioWeight = unlessDefault(parseDefaultWeight(io ?? ""), WEIGHT_DEFAULT, this.known.ioWeight);
     const pidsMax = parseCount(pids ?? "");
     return {
@@ -142,7 +143,7 @@ export class V2Cgroup extends HostCgroup {
       ...(memoryReservationBytes !== undefined && memoryReservationBytes > 0n && { memoryReservationBytes }),
       ...(cpuWeight !== undefined && { cpuShares: reportedShares(cpuWeight, this.known.cpuShares) }),
       ...(cpuMillis !== undefined && { cpuMillis }),
-      ...(cpusetCpus !== "" && { cpusetCpus }),
+      ...(cpusetCpus !== undefined && cpusetCpus !== "" && { cpusetCpus }),
       ...(ioWeight !== undefined && { ioWeight }),
       ...(pidsMax !== undefined && { pidsMax }),
     };

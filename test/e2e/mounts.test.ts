@@ -1,0 +1,252 @@
+/** mounts and work_dir: host paths where a task asks for them, as far as policy goes. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import type { ConfigureRequest, Mount } from "../../src/client";
+import { failure, isRoot, TestDaemon } from "../support/daemon";
+import { itRequires } from "../support/requires";
+import { allocs, ownerAndMode, records, Scratch } from "../support/task-files";
+
+const DEFAULT = ["/bin", "/etc", "/lib", "/lib32", "/lib64", "/usr/bin", "/usr/lib"];
+
+let daemon: TestDaemon;
+let scratch: Scratch;
+
+beforeAll(async () => {
+  scratch = new Scratch();
+  scratch.sh(`
+    mkdir -p shown/deep written outside
+    echo one >shown/one; echo two >shown/deep/two; echo secret >outside/secret; echo old >written/old
+    chmod 777 shown written; chmod 666 shown/one written/old
+    ln -s deep shown/inward; ln -s ../outside shown/outward; ln -s /etc shown/etc; ln -s ../written shown/rw
+  `);
+  daemon = await TestDaemon.start({
+    allowed_paths: [
+      ...[...DEFAULT, join(scratch.path, "shown")].map((path) => ({ path })),
+      { path: join(scratch.path, "written"), writable: true },
+    ],
+  });
+});
+
+afterEach(() => expect(daemon.leftovers()).toEqual([]));
+
+afterAll(async () => {
+  await daemon[Symbol.asyncDispose]();
+  scratch[Symbol.dispose]();
+});
+
+function mount(source: string, target: string, readOnly = true): Mount {
+  return { source: join(scratch.path, source), target, readOnly };
+}
+
+describe("a read-only mount", () => {
+  it("shows a directory, in which nothing can be written, not even what is open to all", async () => {
+    const { stdout, stderr } = await daemon.run(
+      "cd /data; cat one deep/two; echo x >one; echo x >new; echo x >deep/new; mkdir dir; rm one; chmod 600 one",
+      { mounts: [mount("shown", "/data")] },
+    );
+    expect(stdout).toBe("one\ntwo\n");
+    expect(stderr.match(/Read-only file system/g)).toHaveLength(6);
+    expect(readFileSync(join(scratch.path, "shown/one"), "utf8")).toBe("one\n");
+  });
+
+  it("shows a file, at a target of any depth", async () => {
+    const { stdout } = await daemon.run("cat /a/b/c/single; ls -A /a/b /a/b/c", {
+      mounts: [mount("shown/one", "/a/b/c/single")],
+    });
+    expect(stdout).toBe("one\n/a/b:\nc\n\n/a/b/c:\nsingle\n");
+  });
+
+  it("may be of a path that is writable, too", async () => {
+    const { stderr } = await daemon.run("echo x >/data/old", { mounts: [mount("written", "/data")] });
+    expect(stderr).toContain("Read-only file system");
+  });
+
+  it("can lie in another", async () => {
+    const { stdout } = await daemon.run("cat /data/deep/old /data/one", {
+      mounts: [mount("written", "/data/deep"), mount("shown", "/data")],
+    });
+    expect(stdout).toBe("old\none\n");
+  });
+
+  itRequires("root", "is read-only, nosuid and nodev in what is mounted below it, too", async () => {
+    scratch.sh(`
+      mkdir shown/sub; mount -t tmpfs -o mode=777 none shown/sub
+      mkdir shown/sub/sub; mount -t tmpfs -o mode=777 none shown/sub/sub
+      echo deep >shown/sub/sub/file; chmod 666 shown/sub/sub/file
+      cp /usr/bin/id shown/sub/id; chmod 6755 shown/sub/id; mknod -m 666 shown/sub/zero c 1 5
+    `);
+    try {
+      const { stdout, stderr } = await daemon.run(
+        "cat /data/sub/sub/file; echo x >/data/sub/new; echo x >/data/sub/sub/file; /data/sub/id -u;" +
+          "head -c 1 /data/sub/zero | wc -c",
+        { mounts: [mount("shown", "/data")] },
+      );
+      expect(stdout).toBe("deep\n65534\n0\n");
+      expect(stderr.match(/Read-only file system/g)).toHaveLength(2);
+      expect(stderr).toContain("/data/sub/zero");
+      expect(scratch.sh("cat shown/sub/sub/file")).toBe("deep\n");
+    } finally {
+      scratch.sh("umount shown/sub/sub shown/sub; rmdir shown/sub");
+    }
+  });
+
+  itRequires("root", "does not show what the host mounts later, nor the host what a task sees", async () => {
+    scratch.sh("mkdir -p shown/later");
+    const id = await daemon.configure({
+      command: "/bin/ls",
+      args: ["-A", "/data/later"],
+      mounts: [mount("shown", "/data")],
+    });
+    scratch.sh("mount -t tmpfs none shown/later; touch shown/later/file");
+    try {
+      await daemon.client.start(id);
+      await daemon.client.wait(id);
+      expect((await daemon.output(id)).stdout).toBe("");
+    } finally {
+      scratch.sh("umount shown/later; rmdir shown/later");
+    }
+  });
+});
+
+describe("a writable mount", () => {
+  it("is written through, as the task's user, where configuration allows it", async () => {
+    await daemon.run("echo new >/data/new; echo more >>/data/old", {
+      mounts: [mount("written", "/data", false)],
+    });
+    expect(scratch.sh("cat written/new written/old")).toBe("new\nold\nmore\n");
+    const user = isRoot() ? "65534:65534" : `${process.geteuid?.()}:${process.getegid?.()}`;
+    expect(ownerAndMode(join(scratch.path, "written/new"))).toBe(`${user} 644`);
+  });
+
+  itRequires("root", "honours neither setuid nor devices", async () => {
+    scratch.sh("cp /usr/bin/id written/id; chmod 6755 written/id; mknod -m 666 written/zero c 1 5");
+    const { stdout, stderr } = await daemon.run("/data/id -u; cat /data/zero | head -c 1 | wc -c", {
+      mounts: [mount("written", "/data", false)],
+    });
+    expect(stdout).toBe("65534\n0\n");
+    expect(stderr).toContain("/data/zero: Permission denied");
+  });
+});
+
+describe("a source", () => {
+  it("that is a symlink to what is allowed is resolved", async () => {
+    const { stdout } = await daemon.run("cat /data/two", { mounts: [mount("shown/inward", "/data")] });
+    expect(stdout).toBe("two\n");
+  });
+
+  const refusals: [string, () => Mount][] = [
+    ["that is a symlink out of the allowed path", () => mount("shown/outward", "/data")],
+    ["whose way leads over such a symlink", () => mount("shown/outward/secret", "/data")],
+    ["that is not allowed", () => mount("outside", "/data")],
+    ["that holds an allowed path", () => mount("", "/data")],
+    ["that only begins like an allowed path", () => mount("shown-not", "/data")],
+    ["that is not there, outside the allowed path", () => mount("nowhere", "/data")],
+    ["that is to be written and must not be", () => mount("shown", "/data", false)],
+    [
+      "that is a path of the default map, to be written",
+      () => ({ source: "/etc", target: "/x", readOnly: false }),
+    ],
+    ["to be written, over a read-only symlink", () => mount("shown/rw", "/data", false)],
+  ];
+  for (const [what, make] of refusals) {
+    it(`${what} is refused, and changes nothing`, async () => {
+      const before = [records(daemon), allocs(daemon)];
+      const error = await failure(daemon.configure({ command: "true", mounts: [make()] }));
+      expect(error).toMatchObject({
+        code: "PERMISSION_DENIED",
+        reason: "PATH_FORBIDDEN",
+        field: "mounts[0].source",
+      });
+      expect(error.message).not.toContain(scratch.path);
+      expect([records(daemon), allocs(daemon)]).toEqual(before);
+    });
+  }
+
+  it("that is not there, where it would be allowed, fails Configure and names the target alone", async () => {
+    const before = [records(daemon), allocs(daemon)];
+    const error = await failure(
+      daemon.configure({ command: "true", mounts: [mount("shown/absent", "/data")] }),
+    );
+    expect(error).toMatchObject({
+      code: "FAILED_PRECONDITION",
+      reason: "SANDBOX_FAILED",
+      metadata: { errno: "ENOENT", target: "/data" },
+    });
+    expect(error.message).not.toContain(scratch.path);
+    expect([records(daemon), allocs(daemon)]).toEqual(before);
+  });
+});
+
+describe("a target", () => {
+  const refusals: [string, string][] = [
+    ["the task's root", "/"],
+    ["relative", "data"],
+    ["with ..", "/data/../etc"],
+    ["with .", "/./data"],
+    ["with an empty part", "/a//b"],
+    ["with a slash at its end", "/data/"],
+    ["empty", ""],
+    ["/proc", "/proc"],
+    ["below /dev", "/dev/null"],
+    ["/tmp", "/tmp"],
+    ["below /local", "/local/x"],
+    ["below /alloc", "/alloc/data"],
+    ["a path of the chroot map", "/etc"],
+  ];
+  for (const [what, target] of refusals) {
+    it(`that is ${what} is refused, and changes nothing`, async () => {
+      const before = [records(daemon), allocs(daemon)];
+      const request: Partial<ConfigureRequest> = {
+        command: "true",
+        mounts: [mount("shown", "/fine"), mount("shown", target)],
+      };
+      const error = await failure(daemon.configure(request));
+      expect(error).toMatchObject({ code: "INVALID_ARGUMENT", field: "mounts[1].target" });
+      expect([records(daemon), allocs(daemon)]).toEqual(before);
+    });
+  }
+
+  it("that leads over a symlink which an earlier run left stays inside the root", async () => {
+    const request = { allocId: daemon.freshName(), taskName: "web" };
+    await daemon.run("ln -s / /local/root", request);
+    const { stdout } = await daemon.run("cat /data/one; ls -d /local/root", {
+      ...request,
+      mounts: [mount("shown", "/data")],
+    });
+    expect(stdout).toBe("one\n/local/root\n");
+  });
+});
+
+describe("work_dir", () => {
+  for (const [what, workDir, expected] of [
+    ["is /local where nothing is said", "", "/local"],
+    ["may be any directory of the root", "/usr/bin", "/usr/bin"],
+    ["may be the root", "/", "/"],
+    ["may be a mount", "/data/deep", "/data/deep"],
+    ["may be the shared directory", "/alloc/data", "/alloc/data"],
+    ["may be /tmp", "/tmp", "/tmp"],
+  ] as const) {
+    it(what, async () => {
+      const { stdout } = await daemon.run("pwd -P", { workDir, mounts: [mount("shown", "/data")] });
+      expect(stdout).toBe(`${expected}\n`);
+    });
+  }
+
+  itRequires("root", "is entered as the task's user: one that is closed to it is refused", async () => {
+    scratch.sh("mkdir -m 700 shown/closed");
+    const error = await failure(
+      daemon.configure({
+        command: "true",
+        workDir: "/data/closed",
+        mounts: [mount("shown", "/data")],
+      }),
+    );
+    expect(error).toMatchObject({
+      code: "FAILED_PRECONDITION",
+      field: "work_dir",
+      metadata: { stage: "enter_work_dir", errno: "EACCES" },
+    });
+    scratch.sh("rmdir shown/closed");
+  });
+});
