@@ -65,7 +65,6 @@ describe("the alloc and task directories", () => {
       'find / ! -type l -writable ! -path "/proc/*/task/*" 2>/dev/null | sort; echo --;' +
         "for d in /local /alloc/data /alloc/logs /alloc/tmp /tmp /dev/shm; do" +
         ' echo "in $d" >$d/written && cat $d/written && rm $d/written; done',
-      isRoot() ? {} : { taskName: "plain" },
     );
     const [writable = "", written = ""] = stdout.split("--\n");
     const devices = ["full", "null", "pts/ptmx", "random", "tty", "urandom", "zero"];

@@ -268,24 +268,28 @@ describe("at its end", () => {
     });
   }
 
-  it("what SIGKILL leaves, the next daemon with the same state directory removes", async () => {
-    const place = freshPlace();
-    const killed = await HandDaemon.start(flags(place), place.address);
-    const { pid } = await startSleeper(killed.client);
-    const unstarted = await killed.client.configure({ ...SLEEPER, taskName: "unstarted" });
-    expect(unstarted.id).not.toBe("");
-    expect(await killed.end("SIGKILL")).toEqual({ code: null, signal: "SIGKILL" });
+  itRequires(
+    ["root", "cgroups"],
+    "what SIGKILL leaves, the next daemon of the same state removes",
+    async () => {
+      const place = freshPlace();
+      const killed = await HandDaemon.start(flags(place), place.address);
+      const { pid } = await startSleeper(killed.client);
+      const unstarted = await killed.client.configure({ ...SLEEPER, taskName: "unstarted" });
+      expect(unstarted.id).not.toBe("");
+      expect(await killed.end("SIGKILL")).toEqual({ code: null, signal: "SIGKILL" });
 
-    await using next = await HandDaemon.start(flags(place), place.address);
-    expect(next.logged).toContain("removed what an earlier daemon left");
-    await until(() => !isAlive(pid));
-    for (const root of cgroupRoots(place)) {
-      expect(scratch.sh(`ls ${root} | grep -E '^[0-9a-f]{8}-' || true`)).toBe("");
-    }
-    // The names are free again, and what was in the alloc directory is still there.
-    const { id } = await next.client.configure(SLEEPER);
-    await next.client.forceStop(id);
-  });
+      await using next = await HandDaemon.start(flags(place), place.address);
+      expect(next.logged).toContain("removed what an earlier daemon left");
+      await until(() => !isAlive(pid));
+      for (const root of cgroupRoots(place)) {
+        expect(scratch.sh(`ls ${root} | grep -E '^[0-9a-f]{8}-' || true`)).toBe("");
+      }
+      // The names are free again, and what was in the alloc directory is still there.
+      const { id } = await next.client.configure(SLEEPER);
+      await next.client.forceStop(id);
+    },
+  );
 
   itRequires(["root", "cgroups"], "what SIGKILL leaves is refused to a daemon of another state", async () => {
     const place = freshPlace();
@@ -353,6 +357,11 @@ it("a helper that dies takes the daemon with it, and no task is left", async () 
   expect((await failing.exited).code).toBe(1);
   failing.client.close();
   expect(failing.logged).toContain("the launcher has gone");
-  await until(() => !isAlive(pid));
+  try {
+    await until(() => !isAlive(pid));
+  } finally {
+    // Nothing else would ever end it.
+    if (isAlive(pid)) process.kill(pid, "SIGKILL");
+  }
   if (isRoot()) expect(cgroupRoots(place)).toEqual([]);
 });

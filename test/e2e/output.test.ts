@@ -213,7 +213,7 @@ describe("the log is whole when a task", () => {
   });
 
   it("closes its streams and goes on", async () => {
-    const { stdout, exit } = await daemon.run("echo first; exec >&- 2>&-; sleep 0.1; exit 7");
+    const { stdout, exit } = await daemon.run("echo first; exec >&- 2>&-; seq 100000 >/tmp/more; exit 7");
     expect(exit.status).toEqual({ $case: "exitCode", value: 7 });
     expect(stdout).toBe("first\n");
   });
@@ -280,19 +280,23 @@ itRequires("root", "a full disk costs output, which is counted, and neither task
 });
 
 describe("in /local", () => {
-  itRequires("root", "the log is a link to the authoritative one, which only the daemon's user can write", async () => {
-    const allocId = daemon.freshName();
-    const { id, stdout } = await daemon.run("echo one", {
-      allocId,
-      taskName: "web",
-    });
-    const local = join(daemon.allocDir(allocId), "web/local/web.stdout");
-    expect(lstatSync(local).ino).toBe(lstatSync(logFile(id)).ino);
-    const owner = `${process.geteuid?.()}:${process.getegid?.()}`;
-    expect(ownerAndMode(logFile(id))).toBe(`${owner} 644`);
-    expect(ownerAndMode(daemon.recordDir(id))).toBe(`${owner} 700`);
-    expect(stdout).toBe("one\n");
-  });
+  itRequires(
+    "root",
+    "the log is a link to the authoritative one, which only the daemon's user can write",
+    async () => {
+      const allocId = daemon.freshName();
+      const { id, stdout } = await daemon.run("echo one", {
+        allocId,
+        taskName: "web",
+      });
+      const local = join(daemon.allocDir(allocId), "web/local/web.stdout");
+      expect(lstatSync(local).ino).toBe(lstatSync(logFile(id)).ino);
+      const owner = `${process.geteuid?.()}:${process.getegid?.()}`;
+      expect(ownerAndMode(logFile(id))).toBe(`${owner} 644`);
+      expect(ownerAndMode(daemon.recordDir(id))).toBe(`${owner} 700`);
+      expect(stdout).toBe("one\n");
+    },
+  );
 
   const victims = (): string => join(scratch.path, "victim");
   const tampering = {
