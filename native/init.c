@@ -458,7 +458,10 @@ static void take_signals(struct init *init)
 	reap(init);
 }
 
-/* Before START the launcher's end is the task's; after it, nobody is missed. */
+/*
+ * Before START the launcher's end is the task's. After it nobody is missed, but where the task has no
+ * cgroup: no later daemon could find it, so it ends too.
+ */
 static void take_word(struct init *init)
 {
 	struct to_init word;
@@ -467,7 +470,7 @@ static void take_word(struct init *init)
 	if (size < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (size != (ssize_t)sizeof(word)) {
-		if (!init->let_go)
+		if (!init->let_go || init->spec->cgroup[0] == '\0')
 			_exit(0); /* the kernel kills the waiting command with its namespace */
 		close_fd(&init->channels.control);
 		return;

@@ -6,8 +6,8 @@
  *
  * ENDED is said once per CREATE, when init has been reaped: nothing of the task's pid
  * namespace is alive then. When the daemon closes its end, the launcher exits at once;
- * inits whose command has not started see their control pair close and give up, the others
- * go on without it.
+ * inits whose command has not started, or that have no cgroup to be found by, see their
+ * control pair close and give up; the others go on without it.
  */
 #define _GNU_SOURCE
 #include "launcher.h"

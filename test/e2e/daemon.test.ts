@@ -314,7 +314,7 @@ describe("at its end", () => {
     expect(cgroupRoots(other)).toEqual([]);
   });
 
-  it("a task that outlives its daemon writes and ends as if nothing were", async () => {
+  itRequires("cgroups", "a task that outlives its daemon writes and ends as if nothing were", async () => {
     const place = freshPlace();
     const killed = await HandDaemon.start(flags(place), place.address);
     const { id } = await killed.client.configure({
