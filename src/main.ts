@@ -22,7 +22,6 @@ import { HostUsers } from "./host/users.js";
 import { RpcServer } from "./rpc/server.js";
 import { TaskStore } from "./store/task-store.js";
 import { Executor } from "./tasks/executor.js";
-import { MountResolver } from "./tasks/mount-resolver.js";
 import { Undo } from "./tasks/undo.js";
 
 /** Writes to cgroup files can block while the kernel reclaims: one must not hold up the others. */
@@ -85,7 +84,7 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launch
   const paths = new LinuxPaths(config.allocDir);
   const executor = new Executor({
     users: new HostUsers({ initUid: config.initUid, only: privileges.onlyUser }),
-    mounts: new MountResolver(config.allowedPaths, paths),
+    allowedPaths: config.allowedPaths,
     sandboxes: launcher,
     paths,
     cgroups: cgroups?.host,

@@ -1,5 +1,5 @@
 /** The keys of the configuration file: names, units, ranges, defaults. */
-import { DEFAULT_CHROOT } from "../tasks/chroot-map.js";
+import { DEFAULT_CHROOT } from "../tasks/default-chroot.js";
 import type { AllowedPath } from "../tasks/policy.js";
 import { checkPath } from "../tasks/task-path.js";
 import { ConfigError } from "./config-error.js";

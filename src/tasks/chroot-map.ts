@@ -7,19 +7,6 @@ import type { HostPaths, MountSpec } from "./ports.js";
 import type { TaskSpec } from "./spec.js";
 import { isWithin, reservedAbove } from "./task-path.js";
 
-/** A path of the host and where the task sees it. A source that is not there is skipped. */
-export interface ChrootEntry {
-  readonly source: string;
-  readonly target: string;
-}
-
-/** What a task sees of the host unless the request says otherwise: programs, libraries and settings. */
-export const DEFAULT_CHROOT: readonly ChrootEntry[] = Object.freeze(
-  ["/bin", "/etc", "/lib", "/lib32", "/lib64", "/usr/bin", "/usr/lib"].map((path) =>
-    Object.freeze({ source: path, target: path }),
-  ),
-);
-
 /** Files of /etc that programs cannot do without and that many hosts have as links out of it. */
 const LINKED_FILES = ["resolv.conf", "localtime"];
 

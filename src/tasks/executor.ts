@@ -3,9 +3,9 @@
  * be and is found. What is done with one task are the methods of `Task`.
  */
 import { TaskError } from "./errors.js";
+import { mountSpecs } from "./chroot-map.js";
 import type { Exit } from "./exit.js";
 import { sandboxFailed } from "./fault-errors.js";
-import type { MountResolver } from "./mount-resolver.js";
 import {
   HelperFault,
   type CgroupHost,
@@ -17,6 +17,7 @@ import {
   type TaskDirsFound,
 } from "./ports.js";
 import type { UserDirectory } from "./ports-users.js";
+import type { AllowedPath } from "./policy.js";
 import { Registry, type Retention } from "./registry.js";
 import { checkConfigure, type ConfigureInput, type TaskSpec } from "./spec.js";
 import { cgroupTaskId, pidTaskId } from "./task-id.js";
@@ -27,7 +28,8 @@ import { uuid7 } from "./uuid.js";
 
 export interface ExecutorParts {
   readonly users: UserDirectory;
-  readonly mounts: MountResolver;
+  /** What of the host chroot and mounts may name. */
+  readonly allowedPaths: readonly AllowedPath[];
   readonly sandboxes: SandboxHost;
   readonly paths: HostPaths;
   /** Absent: this daemon can make no cgroups, and ids are PID ids. */
@@ -100,8 +102,8 @@ export class Executor {
   }
 
   private async attempt(spec: TaskSpec, signal: AbortSignal): Promise<ConfigureAnswer> {
-    const { users, mounts, sandboxes, paths, cgroups, records, log, unenforced } = this.parts;
-    const [user, mountSpecs] = await Promise.all([users.lookup(spec), mounts.resolve(spec)]);
+    const { users, allowedPaths, sandboxes, paths, cgroups, records, log, unenforced } = this.parts;
+    const [user, mounts] = await Promise.all([users.lookup(spec), mountSpecs(spec, allowedPaths, paths)]);
     if (unenforced.length > 0 && !spec.allowUnenforced) throw unenforceable(unenforced);
     await this.removing.get(spec.allocId);
     signal.throwIfAborted();
@@ -128,26 +130,21 @@ export class Executor {
           recordDir,
           workDir: spec.workDir,
           ownNetwork: spec.network === "none",
-          mounts: mountSpecs,
+          mounts,
           cgroup,
         },
         signal,
       );
       const id = cgroup === undefined ? pidTaskId(sandbox.initPid, uuid) : cgroupTaskId(cgroup.path);
-      const release = async (): Promise<void> => {
-        await cgroup?.remove();
-        if (spec.chrootMethod === "link") {
-          await sandboxes.remove("trees", spec.allocId, spec.taskName);
-        }
-      };
-      const task = new Task({ id, uuid, spec, user, sandbox, cgroup, log, release });
+      const release = releaser(sandboxes, spec, cgroup);
+      const task = new Task({ id, uuid, sandbox, cgroup, log, release }, { spec, user });
       this.registry.add(task);
       void task.ended.then(unreserve);
       this.dropUnlessStarted(task);
       return { id, unenforced };
     } catch (error) {
       await undo.run((failure) => log.error("cannot undo a step of Configure", { error: failure }));
-      throw error instanceof HelperFault ? sandboxFailed(error.fault, mountSpecs) : error;
+      throw error instanceof HelperFault ? sandboxFailed(error.fault, mounts) : error;
     }
   }
 
@@ -174,6 +171,21 @@ export class Executor {
     timer.unref();
     void task.ended.then(() => clearTimeout(timer));
   }
+}
+
+/**
+ * What is to be done once nothing of a task runs. A function of its own, so that what it closes over is
+ * no more than this: it is kept as long as the task's record.
+ */
+function releaser(
+  sandboxes: SandboxHost,
+  { allocId, taskName, chrootMethod }: TaskSpec,
+  cgroup: TaskCgroup | undefined,
+): () => Promise<void> {
+  return async () => {
+    await cgroup?.remove();
+    if (chrootMethod === "link") await sandboxes.remove("trees", allocId, taskName);
+  };
 }
 
 function stoppingError(): TaskError {

@@ -1,7 +1,7 @@
 /** A Configure request checked for everything that can be said without looking at the host. */
 import { isIP } from "node:net";
 
-import { DEFAULT_CHROOT, type ChrootEntry } from "./chroot-map.js";
+import { DEFAULT_CHROOT, type ChrootEntry } from "./default-chroot.js";
 import { LOCAL_DIR } from "./environment.js";
 import { exclusiveFields, invalidField, missingField } from "./errors.js";
 import { parseNumericId } from "./numeric-id.js";

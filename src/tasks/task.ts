@@ -35,13 +35,17 @@ const INIT_GRACE_MS = 1_000;
 export interface TaskParts {
   readonly id: string;
   readonly uuid: string;
-  readonly spec: TaskSpec;
-  readonly user: User;
   readonly sandbox: Sandbox;
   readonly cgroup: TaskCgroup | undefined;
   readonly log: Log;
   /** Takes away what only the task needed, once nothing of it runs. */
   readonly release: () => Promise<void>;
+}
+
+/** What Start needs, and nothing after it: arguments and environment can be megabytes. */
+export interface Launch {
+  readonly spec: TaskSpec;
+  readonly user: User;
 }
 
 export interface LimitAnswer {
@@ -62,7 +66,10 @@ export class Task {
   /** Resolves, with how it ended, when nothing of the task is left. Never rejects. */
   readonly ended: Promise<Exit>;
 
-  constructor(private readonly parts: TaskParts) {
+  constructor(
+    private readonly parts: TaskParts,
+    private launch: Launch | undefined,
+  ) {
     this.ended = parts.sandbox.ended.then((exit) => this.finish(exit));
   }
 
@@ -72,10 +79,6 @@ export class Task {
 
   get uuid(): string {
     return this.parts.uuid;
-  }
-
-  get spec(): TaskSpec {
-    return this.parts.spec;
   }
 
   get state(): TaskState {
@@ -90,20 +93,23 @@ export class Task {
   /** Makes the waiting process the command; resolves with its pid once exec has succeeded. */
   async start(): Promise<number> {
     this.refuseEnded();
-    if (this.current !== "configured") {
+    const { launch } = this;
+    if (this.current !== "configured" || launch === undefined) {
       throw new TaskError({ reason: "ALREADY_STARTED", message: "the task has been started already" });
     }
-    const env = this.environment();
+    const { spec, user } = launch;
+    const env = taskEnvironment({ ...spec, user: user.name, limits: this.limits });
     let argv: readonly string[] = [];
     this.current = "starting";
+    this.launch = undefined;
     try {
-      argv = commandArguments(this.spec.command, env);
+      argv = commandArguments(spec.command, env);
       const { startedNs } = await this.parts.sandbox.start({ argv, env });
       this.startedNs = startedNs;
     } catch (error) {
       await this.kill("never_started");
       if (error instanceof HelperFault && this.cause === "never_started") {
-        throw commandNotExecutable(error.fault, argv[0] ?? programOf(this.spec), env.get("PATH") ?? "");
+        throw commandNotExecutable(error.fault, argv[0] ?? programOf(spec), env.get("PATH") ?? "");
       }
       throw this.endedError(error);
     }
@@ -182,11 +188,6 @@ export class Task {
     }
   }
 
-  private environment(): Map<string, string> {
-    const { spec, user } = this.parts;
-    return taskEnvironment({ ...spec, user: user.name, limits: this.limits });
-  }
-
   /** Runs once, when init is gone: nothing in the task's pid namespace can be alive then. */
   private async finish(init: InitExit | undefined): Promise<Exit> {
     const { cgroup, log } = this.parts;
@@ -216,6 +217,7 @@ export class Task {
       nowNs: BigInt(Date.now()) * 1_000_000n,
     });
     this.current = "ended";
+    this.launch = undefined;
     return this.exit;
   }
 

@@ -1,4 +1,5 @@
-import { DEFAULT_CHROOT, mountSpecs, type MountsWanted } from "../../src/tasks/chroot-map.js";
+import { mountSpecs, type MountsWanted } from "../../src/tasks/chroot-map.js";
+import { DEFAULT_CHROOT } from "../../src/tasks/default-chroot.js";
 import type { AllowedPath } from "../../src/tasks/policy.js";
 
 const EVERYTHING: readonly AllowedPath[] = [{ path: "/", writable: true }];

@@ -1,4 +1,4 @@
-import { DEFAULT_CHROOT } from "../../src/tasks/chroot-map.js";
+import { DEFAULT_CHROOT } from "../../src/tasks/default-chroot.js";
 import type { ErrorReason } from "../../src/tasks/errors.js";
 import { checkConfigure, type ConfigureInput } from "../../src/tasks/spec.js";
 
