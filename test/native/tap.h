@@ -8,15 +8,17 @@
 
 static int tap_count, tap_failed;
 
-static inline void check(bool holds, const char *what) {
-  tap_count++;
-  tap_failed += holds ? 0 : 1;
-  printf("%s %d - %s\n", holds ? "ok" : "not ok", tap_count, what);
+static inline void check(bool holds, const char *what)
+{
+	tap_count++;
+	tap_failed += holds ? 0 : 1;
+	printf("%s %d - %s\n", holds ? "ok" : "not ok", tap_count, what);
 }
 
-static inline int tap_end(void) {
-  printf("1..%d\n", tap_count);
-  return tap_failed > 0;
+static inline int tap_end(void)
+{
+	printf("1..%d\n", tap_count);
+	return tap_failed > 0;
 }
 
 #endif
