@@ -8,7 +8,7 @@ import type { Config } from "./config/config.js";
 import { ConfigError } from "./config/config-error.js";
 import { load, usage, VERSION } from "./config/load.js";
 import { claimRoot } from "./host/cgroup/owner.js";
-import { openCgroupRoot, type CgroupRoot } from "./host/cgroup/root.js";
+import { CgroupsUnusable, openCgroupRoot, type CgroupRoot } from "./host/cgroup/root.js";
 import { openDirectories } from "./host/directories.js";
 import { Launcher } from "./host/helper/launcher.js";
 import { LinuxPaths } from "./host/host-paths.js";
@@ -23,6 +23,7 @@ import { RpcServer } from "./rpc/server.js";
 import { TaskStore } from "./store/task-store.js";
 import { Executor } from "./tasks/executor.js";
 import { Undo } from "./tasks/undo.js";
+import type { Unenforced } from "./tasks/unenforced.js";
 
 /** Writes to cgroup files can block while the kernel reclaims: one must not hold up the others. */
 const IO_THREADS = "16";
@@ -74,7 +75,7 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launch
   undo.add(() => Promise.all(own.locks.map((lock) => lock.close())));
   const records = new TaskStore(own.tasks);
   const privileges = planPrivileges(config.initUid);
-  const cgroups = privileges.root ? await ownCgroupRoot(config, own.stateId, undo) : undefined;
+  const { cgroups, unenforced } = await findCgroups(config, privileges, own.stateId, undo);
   const swept = { cgroups: (await cgroups?.sweep({ inits: true })) ?? 0, records: await records.sweep() };
   if (swept.cgroups + swept.records > 0) log.info("removed what an earlier daemon left", swept);
 
@@ -90,7 +91,7 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launch
     cgroups: cgroups?.host,
     records,
     log,
-    unenforced: privileges.unenforced,
+    unenforced,
     retention: {
       endedTtlMs: config.endedTtlMs,
       endedMaxRecords: config.endedMaxRecords,
@@ -103,9 +104,30 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launch
     version: VERSION,
     listen: config.listen,
     cgroups: cgroups === undefined ? "none" : `${cgroups.mode} ${cgroups.root}`,
-    unenforced: privileges.unenforced.map(({ name }) => name),
+    unenforced: unenforced.map(({ name }) => name),
   });
   return launcher;
+}
+
+interface FoundCgroups {
+  readonly cgroups: CgroupRoot | undefined;
+  readonly unenforced: readonly Unenforced[];
+}
+
+/** A root that was named must be had; without one, tasks can do without cgroups, which is then reported. */
+async function findCgroups(
+  config: Config,
+  { root, unenforced }: Privileges,
+  stateId: string,
+  undo: Undo,
+): Promise<FoundCgroups> {
+  if (!root) return { cgroups: undefined, unenforced };
+  try {
+    return { cgroups: await ownCgroupRoot(config, stateId, undo), unenforced };
+  } catch (error) {
+    if (!(error instanceof CgroupsUnusable) || config.cgroupRoot !== undefined) throw error;
+    return { cgroups: undefined, unenforced: [...unenforced, { name: "cgroup", reason: error.reason }] };
+  }
 }
 
 async function ownCgroupRoot(config: Config, stateId: string, undo: Undo): Promise<CgroupRoot> {

@@ -15,8 +15,8 @@ const LOG_TAIL = 16_384;
 export interface OwnDaemonOptions {
   /** Path of stockaded. */
   readonly program: string;
-  /** A root that nothing else uses: "/stockade-demo-1". */
-  readonly cgroupRoot: string;
+  /** A root that nothing else uses: "/stockade-demo-1". Absent: the daemon's own choice. */
+  readonly cgroupRoot?: string;
   /** What its config file says. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Takes what the daemon logs. */
@@ -44,7 +44,7 @@ export class OwnDaemon implements AsyncDisposable {
       ["--listen", address],
       ["--state-dir", join(directory, "state")],
       ["--alloc-dir", join(directory, "alloc")],
-      ["--cgroup-root", cgroupRoot],
+      cgroupRoot === undefined ? [] : ["--cgroup-root", cgroupRoot],
     ].flat();
     const child = spawn(program, flags, { stdio: ["ignore", "ignore", "pipe"] });
     let said = "";

@@ -40,12 +40,16 @@ type Unary<Request, Response> = (
   callback: (error: ServiceError | null, response: Response) => void,
 ) => ClientUnaryCall;
 
+/** How long one look at the connection may take, in milliseconds. */
+const READY_WAIT_MS = 250;
+
 /**
  * A connection to one daemon. Every call rejects with a StockadeError.
  * Close it when done: it keeps the process alive.
  */
 export class StockadeClient implements Disposable {
   private readonly rpc: ExecutorServiceClient;
+  private closed = false;
 
   /** @param address "unix:<path>" or "<host>:<port>" */
   constructor(address: string) {
@@ -83,22 +87,29 @@ export class StockadeClient implements Disposable {
     return this.call(this.rpc.open.bind(this.rpc), OpenRequest.fromPartial(request), settings);
   }
 
-  /** Resolves when the daemon answers; rejects after `timeoutMs`. */
-  ready(timeoutMs: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.rpc.waitForReady(Date.now() + timeoutMs, (error) => {
-        if (error === undefined) resolve();
-        else reject(error);
-      });
-    });
+  /** Resolves when the daemon can be reached; rejects after `timeoutMs`, or once the client is closed. */
+  async ready(timeoutMs: number): Promise<void> {
+    const end = Date.now() + timeoutMs;
+    // In short waits: one that is under way holds the process, closed or not.
+    while (!this.closed && Date.now() < end) {
+      if (await this.readyBy(Math.min(end, Date.now() + READY_WAIT_MS))) return;
+    }
+    throw new Error(this.closed ? "the client is closed" : "the daemon cannot be reached");
   }
 
   close(): void {
+    this.closed = true;
     this.rpc.close();
   }
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  private readyBy(deadline: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      this.rpc.waitForReady(deadline, (error) => resolve(error === undefined));
+    });
   }
 
   private call<Request, Response>(
