@@ -10,7 +10,6 @@ export type V1Controller = (typeof V1_CONTROLLERS)[number];
 
 /** The v2 controllers that are used. */
 export const V2_CONTROLLERS = ["memory", "cpu", "cpuset", "io", "pids"] as const;
-export type V2Controller = (typeof V2_CONTROLLERS)[number];
 
 /** v2: all limits on v2. hybrid: limits on v1, `cgroup.kill` and times on an empty v2 tree. */
 export type CgroupMode = "v2" | "hybrid" | "v1";
