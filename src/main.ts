@@ -8,7 +8,7 @@ import type { Config } from "./config/config.js";
 import { ConfigError } from "./config/config-error.js";
 import { load, usage, VERSION } from "./config/load.js";
 import { claimRoot } from "./host/cgroup/owner.js";
-import { CgroupsUnusable, openCgroupRoot, type CgroupRoot } from "./host/cgroup/root.js";
+import { CgroupsUnusable, openCgroupRoot, type CgroupRoot, type RemoveOptions } from "./host/cgroup/root.js";
 import { openDirectories } from "./host/directories.js";
 import { Launcher } from "./host/helper/launcher.js";
 import { LinuxPaths } from "./host/host-paths.js";
@@ -132,12 +132,12 @@ async function findCgroups(
 
 async function ownCgroupRoot(config: Config, stateId: string, undo: Undo): Promise<CgroupRoot> {
   const root = await openCgroupRoot(config.cgroupRoot === undefined ? {} : { root: config.cgroupRoot });
-  let wasOurs = false;
-  undo.add(() => root.remove(wasOurs));
+  let removal: RemoveOptions = {};
+  undo.add(() => root.remove(removal));
   const lock = await lockDirectory(HELPER, root.lockDir);
   undo.add(() => lock.close());
   const claim = await claimRoot(root.lockDir, root.root, stateId);
-  wasOurs = claim.wasOurs;
+  removal = { killInits: true, all: claim.wasOurs };
   undo.add(() => claim.release());
   return root;
 }

@@ -15,8 +15,8 @@ import {
   type CgroupMode,
   type CgroupMounts,
 } from "./detect.js";
-import { listDirs, listNames, readText, readTextIfThere, writeText } from "./files.js";
-import { allDirs, childPlace, isEmpty, killAll, removeAll } from "./kill.js";
+import { listDirs, listNames, makeDir, readText, readTextIfThere, writeText } from "./files.js";
+import { allDirs, childPlace, isEmpty, killAll, removeAll, type CgroupPlace } from "./kill.js";
 import { CgroupsUnusable, makeRoot, removeMade } from "./make-root.js";
 import { parseStackedMajors } from "./usage.js";
 import { openV1 } from "./v1-host.js";
@@ -52,6 +52,13 @@ export interface SweepOptions {
   readonly inits?: boolean;
 }
 
+export interface RemoveOptions {
+  /** Kill what is left in the cgroup of the inits: only where the root is known to be the caller's. */
+  readonly killInits?: boolean;
+  /** Also remove the root where it was there before: an earlier daemon of the caller's has made it. */
+  readonly all?: boolean;
+}
+
 export interface CgroupRoot {
   readonly host: CgroupHost;
   readonly mode: CgroupMode;
@@ -73,11 +80,8 @@ export interface CgroupRoot {
   attach(name: string, known?: Limits): Promise<TaskCgroup | undefined>;
   /** Kills and removes tasks' cgroups that are not to be kept; resolves to how many there were. */
   sweep(options?: SweepOptions): Promise<number>;
-  /**
-   * Removes the inits' cgroup and those directories of the root that were made here; what is in use stays.
-   * `ours`: an earlier daemon of the same state directory has made the root.
-   */
-  remove(ours?: boolean): Promise<void>;
+  /** Removes the inits' cgroup and those directories of the root that were made here; what is in use stays. */
+  remove(options?: RemoveOptions): Promise<void>;
 }
 
 /** Finds the hierarchies, makes the root in each and tries what they can do. Rejects with CgroupsUnusable. */
@@ -168,13 +172,26 @@ async function open(
         await killAll(task);
         await removeAll(task);
       }
-      if (killInits) await killAll(inits);
+      if (killInits) await renewInits(inits);
       return names.length;
     },
-    async remove(ours = false) {
+    async remove({ killInits = false, all = false } = {}) {
+      if (killInits) await killAll(inits);
       if (!(await isEmpty(inits))) return;
       await removeMade(allDirs(inits));
-      await removeMade(ours ? [...made, ...allDirs(place)] : made);
+      await removeMade(all ? [...made, ...allDirs(place)] : made);
     },
   };
+}
+
+/**
+ * Kills what is in the cgroup of the inits, and makes its v2 directory anew. Linux compares the number of
+ * kills of the *parent's* cgroup with that of the one that clone3 is to be born into, and kills the child
+ * where they differ: from a cgroup that has once been killed no task can be made (seen with 6.18).
+ */
+async function renewInits(inits: CgroupPlace): Promise<void> {
+  await killAll(inits);
+  if (inits.v2Dir === undefined) return;
+  await removeAll({ ...inits, v1Dirs: [] });
+  await makeDir(inits.v2Dir);
 }
