@@ -1,4 +1,5 @@
 /** The daemon itself: what it refuses to start with, what it says, how it goes. */
+import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
@@ -288,6 +289,31 @@ describe("at its end", () => {
       // The names are free again, and what was in the alloc directory is still there.
       const { id } = await next.client.configure(SLEEPER);
       await next.client.forceStop(id);
+    },
+  );
+
+  // clone3 into a cgroup dies of SIGKILL where the parent's own cgroup has had cgroup.kill (Linux 6.18).
+  itRequires(
+    ["root", "cgroups"],
+    "an init that outlives SIGKILL is killed, and the next can start tasks",
+    async () => {
+      const place = freshPlace();
+      const killed = await HandDaemon.start(flags(place), place.address);
+      const straggler = spawn("sleep", ["1000"], { stdio: "ignore" });
+      const gone = new Promise((resolve) => straggler.once("exit", (_code, signal) => resolve(signal)));
+      for (const root of cgroupRoots(place)) {
+        writeFileSync(join(root, "inits/cgroup.procs"), String(straggler.pid));
+      }
+      await killed.end("SIGKILL");
+      try {
+        await using next = await HandDaemon.start(flags(place), place.address);
+        expect(await gone).toBe("SIGKILL");
+        const { id } = await startSleeper(next.client);
+        await next.client.forceStop(id);
+      } finally {
+        straggler.kill("SIGKILL");
+      }
+      expect(cgroupRoots(place)).toEqual([]);
     },
   );
 
