@@ -1,5 +1,6 @@
 /** `stockade demo`: one daemon, three tasks, every call with its answer. */
 import { readFile } from "node:fs/promises";
+import { constants } from "node:os";
 import { join, resolve } from "node:path";
 
 import {
@@ -168,28 +169,48 @@ async function showError(client: StockadeClient): Promise<void> {
   }
 }
 
-/** Needs the daemon's program beside it, as the build puts it. */
+async function show(daemon: OwnDaemon): Promise<void> {
+  const calls = new ShownCalls(daemon.client);
+  const unenforced = await runWork(calls, daemon.directory);
+  if (unenforced.has("memory_bytes")) {
+    title("not shown: a task out of memory. memory_bytes is not enforced here, as Limit says above");
+  } else {
+    await runOutOfMemory(calls);
+  }
+  if (unenforced.has("pids_max")) {
+    title("not shown: a task that forks. pids_max is not enforced here, as Limit says above");
+  } else {
+    await stopForks(calls);
+  }
+  await showError(daemon.client);
+}
+
+/** Resolves with the number of the signal that asks this program to end. */
+function interruption(): Promise<number> {
+  return new Promise((resolve) => {
+    for (const name of ["SIGINT", "SIGTERM"] as const) {
+      process.once(name, () => {
+        resolve(constants.signals[name]);
+      });
+    }
+  });
+}
+
+/** Answers the exit status. Needs the daemon's program beside it, as the build puts it. */
 export async function demo(): Promise<number> {
+  const interrupted = interruption();
   const program = resolve(__dirname, "../../bin/stockaded");
+  let signal: number | undefined;
   {
     await using daemon = await OwnDaemon.start({
       program,
       cgroupRoot: `/stockade-demo-${process.pid}`,
     });
-    const calls = new ShownCalls(daemon.client);
-    const unenforced = await runWork(calls, daemon.directory);
-    if (unenforced.has("memory_bytes")) {
-      title("not shown: a task out of memory. memory_bytes is not enforced here, as Limit says above");
-    } else {
-      await runOutOfMemory(calls);
-    }
-    if (unenforced.has("pids_max")) {
-      title("not shown: a task that forks. pids_max is not enforced here, as Limit says above");
-    } else {
-      await stopForks(calls);
-    }
-    await showError(daemon.client);
+    const shown = show(daemon).then(() => undefined);
+    signal = await Promise.race([shown, interrupted]);
+    // Its calls fail as the daemon goes, which nobody needs to be told.
+    if (signal !== undefined) shown.catch(() => undefined);
   }
   title("stopped; nothing is left");
-  return 0;
+  return signal === undefined ? 0 : 128 + signal;
 }

@@ -4,6 +4,11 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** One JSON object a line, on standard error. */
 export class StderrLog implements Log {
+  constructor() {
+    // Whoever reads the log may go before the daemon does: that must not end it, with tasks alive.
+    if (process.stderr.listenerCount("error") === 0) process.stderr.on("error", () => undefined);
+  }
+
   info(message: string, fields: Fields = {}): void {
     this.write("info", message, fields);
   }

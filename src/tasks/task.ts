@@ -60,6 +60,8 @@ export class Task {
   private exit: Exit | undefined;
   /** A client has asked for SIGKILL: dying of it is no sign of the kernel's. */
   private killSent = false;
+  /** Settles when exec has succeeded or failed. */
+  private executed: Promise<undefined> = Promise.resolve(undefined);
   private limits: Limits = {};
   private readonly limiting = new Mutex();
 
@@ -104,7 +106,12 @@ export class Task {
     this.launch = undefined;
     try {
       argv = commandArguments(spec.command, env);
-      const { startedNs } = await this.parts.sandbox.start({ argv, env });
+      const executed = this.parts.sandbox.start({ argv, env });
+      this.executed = executed.then(
+        () => undefined,
+        () => undefined,
+      );
+      const { startedNs } = await executed;
       this.startedNs = startedNs;
     } catch (error) {
       await this.kill("never_started");
@@ -149,9 +156,11 @@ export class Task {
   async shutdown(signal: number, graceMs: number): Promise<Exit> {
     this.refuseEnded();
     if (graceMs === 0 || this.current === "configured") return this.kill("force_stop");
+    const grace = after(graceMs);
+    // A signal that comes before exec would end the waiting process, which is not the command yet.
+    await Promise.race([this.executed, grace.done]);
     if (signal === SIGKILL) this.killSent = true;
     await this.parts.sandbox.signal(signal);
-    const grace = after(graceMs);
     const gone = await Promise.race([this.ended, grace.done]);
     grace.cancel();
     return gone ?? this.kill("shutdown_grace");
@@ -191,22 +200,14 @@ export class Task {
   /** Runs once, when init is gone: nothing in the task's pid namespace can be alive then. */
   private async finish(init: InitExit | undefined): Promise<Exit> {
     const { cgroup, log } = this.parts;
-    let usage: Usage = init === undefined ? {} : usageOfChildren(init);
-    let oomKills = 0;
-    if (cgroup !== undefined) {
-      try {
-        await cgroup.kill();
-        [usage, oomKills] = await Promise.all([cgroup.readUsage(), cgroup.readOomKills()]);
-      } catch (error) {
-        log.error("cannot read what a task used", { id: this.id, error });
-      }
-    }
+    const ofChildren = init === undefined ? {} : usageOfChildren(init);
+    const [usage, oomKills] = cgroup === undefined ? [ofChildren, 0] : await this.readEnd(cgroup, ofChildren);
     try {
       await this.parts.release();
     } catch (error) {
       log.error("something of an ended task is left", { id: this.id, error });
     }
-    const never = this.current === "configured" || init?.started === false;
+    const never = init === undefined ? this.current === "configured" : !init.started;
     this.exit = nameEnding({
       cause: never ? "never_started" : this.cause,
       exit: init,
@@ -219,6 +220,24 @@ export class Task {
     this.current = "ended";
     this.launch = undefined;
     return this.exit;
+  }
+
+  /**
+   * Usage and OOM count of a cgroup in which nothing runs any more: each on its own, so that one that
+   * cannot be read takes nothing from the other.
+   */
+  private async readEnd(cgroup: TaskCgroup, otherwise: Usage): Promise<readonly [Usage, number]> {
+    const report =
+      <T>(what: string, fallback: T) =>
+      (error: unknown): T => {
+        this.parts.log.error(`cannot ${what} of an ended task`, { id: this.id, error });
+        return fallback;
+      };
+    await cgroup.kill().catch(report("kill the leftovers", undefined));
+    return Promise.all([
+      cgroup.readUsage().catch(report("read the usage", otherwise)),
+      cgroup.readOomKills().catch(report("read the OOM count", 0)),
+    ]);
   }
 
   private refuseEnded(): void {

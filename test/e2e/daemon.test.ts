@@ -317,6 +317,16 @@ describe("at its end", () => {
     },
   );
 
+  it("one whose log nobody reads any more goes on, and ends as any other", async () => {
+    const place = freshPlace();
+    const daemon = await HandDaemon.start(flags(place), place.address);
+    await daemon.leaveLog();
+    await startSleeper(daemon.client);
+    expect(await daemon.end("SIGTERM")).toEqual({ code: 0, signal: null });
+    expect(existsSync(place.address.replace(/^unix:/, ""))).toBe(false);
+    expect(cgroupRoots(place)).toEqual([]);
+  });
+
   itRequires(["root", "cgroups"], "what SIGKILL leaves is refused to a daemon of another state", async () => {
     const place = freshPlace();
     const killed = await HandDaemon.start(flags(place), place.address);

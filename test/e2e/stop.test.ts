@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 
-import { ExitReason, type ConfigureRequest } from "../../src/client";
+import { ExitReason, type ConfigureRequest, type StockadeError } from "../../src/client";
 import { findCgroupFile, readCgroupFile, writeCgroupFile } from "../support/cgroup-files";
 import { failure, TestDaemon, until } from "../support/daemon";
 import { died, exited, exitOf, forceStopped, neverStarted } from "../support/exits";
@@ -273,6 +273,22 @@ describe("ForceStop", () => {
       const { EXIT_REASON_FORCE_STOPPED, EXIT_REASON_NEVER_STARTED } = ExitReason;
       if (started) expect(exit?.reason).toBe(EXIT_REASON_FORCE_STOPPED);
       else expect([EXIT_REASON_FORCE_STOPPED, EXIT_REASON_NEVER_STARTED]).toContain(exit?.reason);
+    }
+  });
+
+  it("of Shutdown at the same moment as Start never ends the process that is not the command yet", async () => {
+    for (let round = 0; round < 30; round++) {
+      const id = await daemon.configure({ command: "/bin/sleep", args: ["1000"] });
+      const [reason, { exit }] = await Promise.all([
+        daemon.client.start(id).then(
+          () => "started",
+          (error: unknown) => (error as StockadeError).reason,
+        ),
+        daemon.client.shutdown({ id, gracePeriod: { seconds: 60n, nanos: 0 } }),
+      ]);
+      const { EXIT_REASON_SIGNALED, EXIT_REASON_NEVER_STARTED } = ExitReason;
+      expect(["started", "ENDED"]).toContain(reason);
+      expect(exit?.reason).toBe(reason === "started" ? EXIT_REASON_SIGNALED : EXIT_REASON_NEVER_STARTED);
     }
   });
 

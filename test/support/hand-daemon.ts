@@ -1,5 +1,6 @@
 /** A daemon started by hand: with the flags that a test gives it, and in directories that outlive it. */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 
 import { StockadeClient } from "../../src/client";
 import { PROGRAM } from "./daemon";
@@ -50,6 +51,15 @@ export class HandDaemon implements AsyncDisposable {
 
   get logged(): string {
     return this.said.text;
+  }
+
+  /** Closes the reading end of its log. */
+  async leaveLog(): Promise<void> {
+    const { stderr } = this.process;
+    if (stderr === null) return;
+    const closed = once(stderr, "close");
+    stderr.destroy();
+    await closed;
   }
 
   async end(signal: NodeJS.Signals): Promise<Ended> {

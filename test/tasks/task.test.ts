@@ -1,0 +1,66 @@
+/** What a task makes of a host that fails it at the end: only that is a stand-in here. */
+import type { Log, Sandbox, TaskCgroup } from "../../src/tasks/ports";
+import { Task } from "../../src/tasks/task";
+
+const KILLED_BY_THE_KERNEL = {
+  waitStatus: 9,
+  ended: true,
+  started: true,
+  startedNs: 1n,
+  exitedNs: 2n,
+  stdoutDroppedBytes: 0n,
+  stderrDroppedBytes: 0n,
+  cpuUserUs: 3n,
+  cpuSystemUs: 4n,
+  memoryPeakBytes: 5n,
+};
+
+function endedTask(cgroup: Partial<TaskCgroup>): { task: Task; logged: string[] } {
+  const logged: string[] = [];
+  const log: Log = { info: () => undefined, error: (message) => logged.push(message) };
+  const sandbox: Sandbox = {
+    initPid: 1,
+    commandPid: 2,
+    initStartTicks: 0n,
+    start: () => Promise.reject(new Error("not called")),
+    signal: () => Promise.resolve(false),
+    killInit: () => undefined,
+    ended: Promise.resolve(KILLED_BY_THE_KERNEL),
+  };
+  const whole: TaskCgroup = {
+    path: "/t",
+    v2Dir: undefined,
+    v1Dirs: [],
+    unenforceable: () => new Map(),
+    setLimits: () => Promise.resolve(),
+    readLimits: () => Promise.resolve({}),
+    readUsage: () => Promise.resolve({ pidsPeak: 7n }),
+    readOomKills: () => Promise.resolve(1),
+    kill: () => Promise.resolve(),
+    remove: () => Promise.resolve(),
+    ...cgroup,
+  };
+  const release = (): Promise<void> => Promise.resolve();
+  const parts = { id: "CGROUP:/t", uuid: "t", sandbox, cgroup: whole, log, release };
+  return { task: new Task(parts, undefined), logged };
+}
+
+const failing = (): Promise<never> => Promise.reject(new Error("EIO"));
+
+it("usage that cannot be read takes nothing from the reason of the end", async () => {
+  const { task, logged } = endedTask({ readUsage: failing });
+  expect(await task.ended).toMatchObject({ reason: "OOM_KILLED", oomKilled: true, usage: { cpuUserUs: 3n } });
+  expect(logged).toEqual(["cannot read the usage of an ended task"]);
+});
+
+it("an OOM count that cannot be read takes nothing from the usage", async () => {
+  const { task, logged } = endedTask({ readOomKills: failing });
+  expect(await task.ended).toMatchObject({ reason: "SIGNALED", usage: { pidsPeak: 7n } });
+  expect(logged).toEqual(["cannot read the OOM count of an ended task"]);
+});
+
+it("leftovers that cannot be killed take nothing from either", async () => {
+  const { task, logged } = endedTask({ kill: failing });
+  expect(await task.ended).toMatchObject({ reason: "OOM_KILLED", usage: { pidsPeak: 7n } });
+  expect(logged).toEqual(["cannot kill the leftovers of an ended task"]);
+});
