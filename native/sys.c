@@ -29,11 +29,6 @@ int sys_pivot_root(const char *new_root, const char *put_old)
 	return (int)syscall(SYS_pivot_root, new_root, put_old);
 }
 
-int sys_pidfd_open(pid_t pid)
-{
-	return (int)syscall(SYS_pidfd_open, pid, 0);
-}
-
 int sys_pidfd_send_signal(int pidfd, int signal)
 {
 	return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0);
@@ -123,11 +118,6 @@ void close_fd(int *fd)
 		(void)close(*fd);
 	*fd = -1;
 	errno = saved;
-}
-
-int raise_fd(int fd, int least)
-{
-	return fcntl(fd, F_DUPFD_CLOEXEC, least);
 }
 
 int write_all(int fd, const void *bytes, size_t size)
