@@ -153,7 +153,7 @@ async function startLauncher(
     {
       allocRoot: config.allocDir,
       initUid: config.initUid,
-      userNamespace: privileges.userNamespace,
+      userNamespace: !privileges.root,
       cgroupPrefix: cgroups?.shownPrefix ?? "",
       tmpBytes: config.tmpBytes,
       shmBytes: config.shmBytes,

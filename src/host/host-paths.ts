@@ -1,17 +1,18 @@
-import { lstat, readlink, realpath } from "node:fs/promises";
+import { readdir, readlink, realpath } from "node:fs/promises";
 import { join } from "node:path";
 
-import type { HostPaths, TaskDirsFound } from "../tasks/ports.js";
+import type { HostPaths } from "../tasks/ports.js";
 
 /** The host's file system, as far as the daemon's own, trusted paths go. */
 export class LinuxPaths implements HostPaths {
   constructor(private readonly allocRoot: string) {}
 
-  /** Both directories are root's: no task could have made them links. */
-  async findTaskDirs(allocId: string, taskName: string): Promise<TaskDirsFound> {
-    const alloc = join(this.allocRoot, allocId);
-    const [allocFound, taskFound] = await Promise.all([isThere(alloc), isThere(join(alloc, taskName))]);
-    return { alloc: allocFound, task: taskFound };
+  /** The directory is root's: no task could have made it a link. */
+  allocEntries(allocId: string): Promise<readonly string[] | undefined> {
+    return readdir(join(this.allocRoot, allocId)).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
+    });
   }
 
   realpath(path: string): Promise<string | undefined> {
@@ -21,11 +22,4 @@ export class LinuxPaths implements HostPaths {
   readlink(path: string): Promise<string | undefined> {
     return readlink(path).catch(() => undefined);
   }
-}
-
-function isThere(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -11,10 +11,13 @@ export class KernelTooOld extends Error {
   }
 }
 
+/** Throws KernelTooOld. */
 export function checkKernel(found: string = release()): void {
-  const [major = 0, minor = 0] = found.split(".").map((part) => Number.parseInt(part, 10));
-  const [oldestMajor, oldestMinor] = OLDEST;
-  if (major < oldestMajor || (major === oldestMajor && minor < oldestMinor)) {
-    throw new KernelTooOld(found);
-  }
+  if (isKernelBefore(...OLDEST, found)) throw new KernelTooOld(found);
+}
+
+/** "6.8.0-45-generic" before 6.10: true. */
+export function isKernelBefore(major: number, minor: number, found: string = release()): boolean {
+  const [ourMajor = 0, ourMinor = 0] = found.split(".").map((part) => Number.parseInt(part, 10));
+  return ourMajor < major || (ourMajor === major && ourMinor < minor);
 }

@@ -2,9 +2,8 @@
 import type { Unenforced } from "../tasks/unenforced.js";
 
 export interface Privileges {
+  /** False: tasks are in user namespaces, where they see the daemon's own uid alone. */
   readonly root: boolean;
-  /** Tasks are in user namespaces, where they see the daemon's own uid alone. */
-  readonly userNamespace: boolean;
   /** The one user that tasks can have; undefined: any. */
   readonly onlyUser: { readonly uid: number; readonly gid: number } | undefined;
   readonly probeUser: { readonly uid: number; readonly gid: number };
@@ -17,11 +16,10 @@ export function planPrivileges(initUid: number): Privileges {
   const gid = process.getegid?.() ?? 0;
   if (uid === 0) {
     const probeUser = { uid: initUid - 1, gid: initUid - 1 };
-    return { root: true, userNamespace: false, onlyUser: undefined, probeUser, unenforced: [] };
+    return { root: true, onlyUser: undefined, probeUser, unenforced: [] };
   }
   return {
     root: false,
-    userNamespace: true,
     onlyUser: { uid, gid },
     probeUser: { uid, gid },
     unenforced: [

@@ -14,12 +14,11 @@ import {
   type RecordStore,
   type SandboxHost,
   type TaskCgroup,
-  type TaskDirsFound,
 } from "./ports.js";
 import type { UserDirectory } from "./ports-users.js";
 import type { AllowedPath } from "./policy.js";
 import { Registry, type Retention } from "./registry.js";
-import { checkConfigure, type ConfigureInput, type TaskSpec } from "./spec.js";
+import { checkConfigure, SHARED_DIR_NAME, type ConfigureInput, type TaskSpec } from "./spec.js";
 import { cgroupTaskId, pidTaskId } from "./task-id.js";
 import { Task, type TaskState } from "./task.js";
 import { unenforceable, type Unenforced } from "./unenforced.js";
@@ -114,12 +113,12 @@ export class Executor {
       const unreserve = this.registry.reserve(spec.allocId, spec.taskName);
       undo.add(unreserve);
       undo.add(() => records.remove(uuid));
-      const [recordDir, cgroup, found] = await allDone([
+      const [recordDir, cgroup, entries] = await allDone([
         records.create(uuid),
         createCgroup(cgroups, uuid, undo),
-        paths.findTaskDirs(spec.allocId, spec.taskName),
+        paths.allocEntries(spec.allocId),
       ]);
-      undo.add(() => this.removeNew(spec, found));
+      undo.add(() => this.removeNew(spec, entries));
       const sandbox = await sandboxes.create(
         {
           uid: user.uid,
@@ -148,20 +147,35 @@ export class Executor {
     }
   }
 
-  /** Removes the directories that a failed Configure has made, unless another task uses them by now. */
-  private async removeNew(spec: TaskSpec, found: TaskDirsFound): Promise<void> {
-    if (found.task) return;
-    const alone = !found.alloc && this.registry.tasksOf(spec.allocId) === 1;
-    const removed = this.parts.sandboxes.remove(alone ? "alloc" : "task", spec.allocId, spec.taskName);
+  /** Takes away the directories that a failed Configure has made; `before` is what its alloc directory held. */
+  private async removeNew(
+    { allocId, taskName }: TaskSpec,
+    before: readonly string[] | undefined,
+  ): Promise<void> {
+    if (before?.includes(taskName) === true) return;
+    const removed = this.isOthersToo(allocId, taskName, before).then((shared) =>
+      this.parts.sandboxes.remove(shared ? "task" : "alloc", allocId, taskName),
+    );
     const settled = removed.then(
       () => undefined,
       () => undefined,
     );
-    this.removing.set(spec.allocId, settled);
+    this.removing.set(allocId, settled);
     void settled.then(() => {
-      if (this.removing.get(spec.allocId) === settled) this.removing.delete(spec.allocId);
+      if (this.removing.get(allocId) === settled) this.removing.delete(allocId);
     });
     await removed;
+  }
+
+  /** Whether another task uses the alloc directory, or has used it: its own directory is there then. */
+  private async isOthersToo(
+    allocId: string,
+    taskName: string,
+    before: readonly string[] | undefined,
+  ): Promise<boolean> {
+    if (before !== undefined || this.registry.tasksOf(allocId) > 1) return true;
+    const entries = (await this.parts.paths.allocEntries(allocId)) ?? [];
+    return entries.some((entry) => entry !== taskName && entry !== SHARED_DIR_NAME);
   }
 
   private dropUnlessStarted(task: Task): void {

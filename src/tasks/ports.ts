@@ -91,14 +91,9 @@ export interface SandboxHost {
 /** Of a task's directories: all but /local in its own; its own; the alloc's. */
 export type RemoveScope = "trees" | "task" | "alloc";
 
-/** Which of a task's directories are there. */
-export interface TaskDirsFound {
-  readonly alloc: boolean;
-  readonly task: boolean;
-}
-
 export interface HostPaths {
-  findTaskDirs(allocId: string, taskName: string): Promise<TaskDirsFound>;
+  /** The directories in an alloc directory, the shared one and each task's; undefined: it is not there. */
+  allocEntries(allocId: string): Promise<readonly string[] | undefined>;
   /** Absolute path without links; undefined: not there. */
   realpath(path: string): Promise<string | undefined>;
   /** Where a symlink leads, as written; undefined: no symlink, or not there. */

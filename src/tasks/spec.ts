@@ -66,7 +66,7 @@ export interface TaskSpec extends UserRequest {
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 /** The shared directory's name in the alloc directory, beside those of the tasks. */
-const RESERVED_TASK_NAME = "alloc";
+export const SHARED_DIR_NAME = "alloc";
 
 /** Becomes part of an environment variable's name. */
 const LABEL = /^[A-Za-z0-9_.-]+$/;
@@ -82,8 +82,8 @@ const PORT_MAX = 65_535;
 export function checkConfigure(input: ConfigureInput): TaskSpec {
   checkName("alloc_id", input.allocId);
   checkName("task_name", input.taskName);
-  if (input.taskName === RESERVED_TASK_NAME) {
-    throw invalidField("task_name", `task_name cannot be '${RESERVED_TASK_NAME}'`);
+  if (input.taskName === SHARED_DIR_NAME) {
+    throw invalidField("task_name", `task_name cannot be '${SHARED_DIR_NAME}'`);
   }
   const spec: TaskSpec = {
     allocId: input.allocId,

@@ -157,13 +157,16 @@ export class Task {
     this.refuseEnded();
     if (graceMs === 0 || this.current === "configured") return this.kill("force_stop");
     const grace = after(graceMs);
-    // A signal that comes before exec would end the waiting process, which is not the command yet.
-    await Promise.race([this.executed, grace.done]);
-    if (signal === SIGKILL) this.killSent = true;
-    await this.parts.sandbox.signal(signal);
-    const gone = await Promise.race([this.ended, grace.done]);
-    grace.cancel();
-    return gone ?? this.kill("shutdown_grace");
+    try {
+      // A signal that comes before exec would end the waiting process, which is not the command yet.
+      await Promise.race([this.executed, grace.done]);
+      if (signal === SIGKILL) this.killSent = true;
+      await this.parts.sandbox.signal(signal);
+      const gone = await Promise.race([this.ended, grace.done]);
+      return gone ?? (await this.kill("shutdown_grace"));
+    } finally {
+      grace.cancel();
+    }
   }
 
   /** Kills every process of the task; resolves when nothing of it is left. */

@@ -3,7 +3,7 @@ import { existsSync, lstatSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { ChrootMethod, type ConfigureRequest } from "../../src/client";
-import { failure, isRoot, TestDaemon } from "../support/daemon";
+import { failure, isRoot, TestDaemon, until } from "../support/daemon";
 import { itRequires } from "../support/requires";
 import { allocs, entries, ownerAndMode, records, Scratch } from "../support/task-files";
 
@@ -228,15 +228,21 @@ describe("a tree in another file system", () => {
   });
 });
 
-itRequires("root", "while 20,000 files are linked other tasks run from Configure to their end", async () => {
+/** A tree of 20,001 files, which takes a while to link. */
+function manyFiles(): string {
   scratch.sh(`
-    mkdir -p many/1; cp probe many/; (cd many/1; seq 100 | xargs touch)
+    test -e many && exit; mkdir -p many/1; cp probe many/; (cd many/1; seq 100 | xargs touch)
     for d in $(seq 2 200); do cp -al many/1 many/$d; done
   `);
+  return join(scratch.path, "many");
+}
+
+itRequires("root", "while 20,000 files are linked other tasks run from Configure to their end", async () => {
+  const many = manyFiles();
   let linking = true;
   const allocId = daemon.freshName();
   const configured = daemon
-    .configure(link({ allocId, taskName: "big", chroot: { [join(scratch.path, "many")]: "/data" } }))
+    .configure(link({ allocId, taskName: "big", chroot: { [many]: "/data" } }))
     .finally(() => (linking = false));
   let ranMeanwhile = 0;
   while (linking) {
@@ -251,6 +257,21 @@ itRequires("root", "while 20,000 files are linked other tasks run from Configure
   await daemon.client.forceStop(id);
   expect(existsSync(data)).toBe(false);
 });
+
+itRequires(
+  "root",
+  "a Configure that fails late leaves what a task of its alloc has done meanwhile",
+  async () => {
+    const allocId = daemon.freshName();
+    const chroot = { [manyFiles()]: "/data" };
+    const late = failure(daemon.configure(link({ allocId, taskName: "late", chroot, workDir: "/nowhere" })));
+    await until(() => existsSync(join(daemon.allocDir(allocId), "late/data")));
+    await daemon.run("echo kept > /alloc/data/result", { allocId, taskName: "quick" });
+    expect(await late).toMatchObject({ reason: "SANDBOX_FAILED", field: "work_dir" });
+    expect(readFileSync(join(daemon.allocDir(allocId), "alloc/data/result"), "utf8")).toBe("kept\n");
+    expect(entries(daemon, allocId)).toEqual(["alloc", "quick"]);
+  },
+);
 
 it("what an earlier run left in the way is replaced, not followed", async () => {
   const request = link({ allocId: daemon.freshName(), taskName: "again" });

@@ -1,9 +1,9 @@
 import type { Usage } from "../../tasks/exit.js";
 import type { LimitName, Limits } from "../../tasks/limits.js";
-import type { TaskCgroup } from "../../tasks/ports.js";
+import { Mutex } from "../../tasks/mutex.js";
+import { LimitRefused, type TaskCgroup } from "../../tasks/ports.js";
 import { Changes } from "./changes.js";
 import { killAll, removeAll, type CgroupPlace } from "./kill.js";
-import { LimitRefused } from "../../tasks/ports.js";
 import { isWithin } from "./cpu-list.js";
 import { reasonsFor } from "./unenforceable.js";
 
@@ -16,7 +16,7 @@ export abstract class HostCgroup implements TaskCgroup {
   /** What was set through this object, or is known to have been: a default that was asked for is a limit too. */
   protected known: Limits;
   /** Limits are set one request after the other. */
-  #last: Promise<unknown> = Promise.resolve();
+  readonly #setting = new Mutex();
   readonly #reasons: ReadonlyMap<LimitName, string>;
 
   constructor(place: CgroupPlace, reasons: ReadonlyMap<LimitName, string>, known: Limits) {
@@ -46,9 +46,7 @@ export abstract class HostCgroup implements TaskCgroup {
 
   /** Rejects with a MemoryInUse, or a LimitRefused for a value that the kernel does not take; then nothing has changed. */
   setLimits(limits: Limits): Promise<void> {
-    const turn = this.#last.then(() => this.#set(limits));
-    this.#last = turn.catch(() => undefined);
-    return turn;
+    return this.#setting.run(() => this.#set(limits));
   }
 
   async #set(limits: Limits): Promise<void> {

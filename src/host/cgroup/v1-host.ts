@@ -1,8 +1,8 @@
 /** Finds what a v1 or hybrid host can do, and makes its tasks' cgroups. */
-import { release } from "node:os";
 import { join } from "node:path";
 import type { LimitName, Limits } from "../../tasks/limits.js";
 import type { TaskCgroup } from "../../tasks/ports.js";
+import { isKernelBefore } from "../kernel.js";
 import type { V1Controller } from "./detect.js";
 import { errorCode, listNames, readText, writeText } from "./files.js";
 import type { Facts, Tasks } from "./host-facts.js";
@@ -57,7 +57,7 @@ export async function openV1({ rooms, sysBlockDir, stackedMajors }: Facts): Prom
   };
   const blkioDir = dirs.get("blkio");
   const countsIo = blkioDir !== undefined && disks.length > 0 && (await succeeds(throttle(blkioDir)));
-  const eachTask = countsIo && isBefore(release(), 6, 10);
+  const eachTask = countsIo && isKernelBefore(6, 10);
   const cpusetDir = dirs.get("cpuset");
   const facts: V1Facts = {
     reasons,
@@ -105,10 +105,4 @@ async function succeeds(work: Promise<void>): Promise<boolean> {
     if (errorCode(error) === undefined) throw error;
     return false;
   }
-}
-
-/** "6.8.0-45-generic" before 6.10: true. */
-export function isBefore(kernelRelease: string, major: number, minor: number): boolean {
-  const [ourMajor = 0, ourMinor = 0] = kernelRelease.split(".").map((part) => parseInt(part, 10));
-  return ourMajor < major || (ourMajor === major && ourMinor < minor);
 }

@@ -169,7 +169,9 @@ export class Launcher implements SandboxHost {
     this.socket.write(bytes);
   }
 
+  /** Tells of the launcher's loss, at once if that has happened; gives a function that ends it. */
   private onLoss(lost: (error: Error) => void): () => void {
+    if (this.loss !== undefined) lost(this.loss);
     this.losers.add(lost);
     return () => this.losers.delete(lost);
   }
@@ -179,7 +181,6 @@ export class Launcher implements SandboxHost {
     const forget = this.onLoss((error) => {
       lost.reject(error);
     });
-    if (this.loss !== undefined) lost.reject(this.loss);
     try {
       return await Promise.race([wanted, lost.promise]);
     } finally {

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import { spawn } from "node:child_process";
 import { openCgroupRoot } from "../../../src/host/cgroup/root.js";
-import { isBefore } from "../../../src/host/cgroup/v1-host.js";
+import { isKernelBefore } from "../../../src/host/kernel.js";
 import { itRequires } from "../../support/requires.js";
 import { CGROUPS, dirsOf, endOf, firstLineOf, newRootPath, runIn, V2, withRoot } from "./support.js";
 
@@ -169,7 +169,7 @@ it.each([
   ["6.12.9+deb13", false],
   ["7.0", false],
 ])("kernel %s is before 6.10: %s", (release, before) => {
-  expect(isBefore(release, 6, 10)).toBe(before);
+  expect(isKernelBefore(6, 10, release)).toBe(before);
 });
 
 itRequires(

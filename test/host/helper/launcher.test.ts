@@ -91,4 +91,11 @@ describe("the launcher", () => {
     given.abort(new Error("given up"));
     await expect(made).rejects.toThrow("given up");
   });
+
+  it("that has gone answers whatever is asked of it with that", async () => {
+    await launcher.stop();
+    await launcher.gone;
+    await expect(launcher.create(spec(), new AbortController().signal)).rejects.toThrow(/has gone/);
+    await expect(launcher.remove("task", "alloc1", "task1")).rejects.toThrow(/has gone/);
+  });
 });
