@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proc.h"
 #include "sys.h"
 
 enum { PATH_SIZE = 4096, PROC_CGROUP_SIZE = 16384 };
@@ -84,19 +85,11 @@ int verify_cgroups(const struct spec *spec, const struct cgroup_fds *fds, struct
 {
 	static char text[PROC_CGROUP_SIZE];
 	size_t wanted = fds->v1_count + (fds->v2 >= 0 ? 1 : 0);
-	ssize_t size;
-	int fd;
 
 	if (wanted == 0)
 		return 0;
-	fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (read_text(AT_FDCWD, "/proc/self/cgroup", text, sizeof(text)) < 0)
 		return fail(reterr, STEP_VERIFY_CGROUPS);
-	size = read(fd, text, sizeof(text) - 1);
-	close_fd(&fd);
-	if (size < 0)
-		return fail(reterr, STEP_VERIFY_CGROUPS);
-	text[size] = '\0';
 	if (!cgroup_lines_name(text, spec->cgroup, wanted))
 		return fail_with(reterr, STEP_VERIFY_CGROUPS, EXDEV);
 	return 0;

@@ -139,7 +139,7 @@ struct start {
 
 static char **read_strings(struct reader *reader, char **array, char ***ret_next)
 {
-	uint32_t count = read_count(reader, 5);
+	uint32_t count = read_count(reader, STRING_SIZE_MIN);
 
 	for (uint32_t i = 0; i < count; i++)
 		array[i] = (char *)(uintptr_t)read_string(reader);
@@ -153,8 +153,8 @@ static int read_start(const struct command *command, uint64_t size, struct start
 		      struct fault *reterr)
 {
 	const uint8_t *body = mmap(NULL, size, PROT_READ, MAP_PRIVATE, command->start_data, 0);
-	/* A string takes 5 bytes at least, and each list ends with a NULL. */
-	size_t pointers = (size / 5 + 2) * sizeof(char *);
+	/* Each list ends with a NULL. */
+	size_t pointers = (size / STRING_SIZE_MIN + 2) * sizeof(char *);
 	char **array = mmap(NULL, pointers, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct reader reader;
 

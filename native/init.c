@@ -41,6 +41,7 @@
 #include "embed.h"
 #include "mounts.h"
 #include "output.h"
+#include "proc.h"
 #include "process.h"
 #include "protocol.h"
 #include "record.h"
@@ -379,24 +380,13 @@ static bool has_executed(const struct init *init)
 {
 	enum { PF_FORKNOEXEC = 0x40, FLAGS_FIELD = 9 };
 	char path[32], text[1024];
-	char *next;
-	ssize_t size;
-	int fd;
+	const char *flags;
 
 	(void)snprintf(path, sizeof(path), "%d/stat", init->command);
-	fd = openat(init->proc, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (read_text(init->proc, path, text, sizeof(text)) < 0)
 		return false;
-	size = read(fd, text, sizeof(text) - 1);
-	close_fd(&fd);
-	if (size <= 0)
-		return false;
-	text[size] = '\0';
-	/* The name may hold anything: fields are counted from its last bracket, the third is next. */
-	next = strrchr(text, ')');
-	for (int field = 2; next && field < FLAGS_FIELD; field++)
-		next = strchr(next + 1, ' ');
-	return next && (strtoul(next, NULL, 10) & PF_FORKNOEXEC) == 0;
+	flags = stat_field(text, FLAGS_FIELD);
+	return flags && (strtoul(flags, NULL, 10) & PF_FORKNOEXEC) == 0;
 }
 
 static void note_started(struct init *init)

@@ -28,6 +28,7 @@
 
 #include "init.h"
 #include "message.h"
+#include "proc.h"
 #include "process.h"
 #include "protocol.h"
 #include "remove.h"
@@ -320,7 +321,7 @@ static void check_start(const uint8_t *body, size_t size)
 
 	(void)read_string(&reader);
 	for (int list = 0; list < 2; list++) {
-		uint32_t count = read_count(&reader, 5);
+		uint32_t count = read_count(&reader, STRING_SIZE_MIN);
 
 		if (list == 0 && count == 0)
 			give_up();
@@ -488,38 +489,41 @@ static void hear_daemon(void)
 	launcher.in_size -= at;
 }
 
-/* A number after a label, or after so many spaces past the name's bracket; 0: not found. */
-static uint64_t read_proc_number(const char *path, const char *label, int field)
+/* The pid that a pidfd stands for, as this process sees it; 0: not known. */
+static uint32_t pid_of(int pidfd)
 {
-	char text[2048];
+	static const char label[] = "Pid:\t";
+	char path[64], text[1024];
 	const char *found;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
-	close_fd(&fd);
-	if (size <= 0)
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	if (read_text(AT_FDCWD, path, text, sizeof(text)) < 0)
 		return 0;
-	text[size] = '\0';
-	found = label ? strstr(text, label) : strrchr(text, ')');
-	if (found && label)
-		found += strlen(label);
-	for (int at = 2; !label && found && at < field; at++)
-		found = strchr(found + 1, ' ');
+	found = strstr(text, label);
+	return found ? (uint32_t)strtoul(found + strlen(label), NULL, 10) : 0;
+}
+
+static uint64_t start_ticks(pid_t pid)
+{
+	enum { STARTTIME_FIELD = 22 };
+	char path[64], text[1024];
+	const char *found;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (read_text(AT_FDCWD, path, text, sizeof(text)) < 0)
+		return 0;
+	found = stat_field(text, STARTTIME_FIELD);
 	return found ? strtoull(found, NULL, 10) : 0;
 }
 
 static void say_ready(struct child *child)
 {
-	enum { STARTTIME_FIELD = 22 }; /* proc_pid_stat(5) */
 	struct writer writer;
-	char path[64];
 
 	begin_message(&writer, MESSAGE_READY, child->task);
 	write_u32(&writer, (uint32_t)child->pid);
-	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", child->command_pidfd);
-	write_u32(&writer, (uint32_t)read_proc_number(path, "Pid:\t", 0));
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", child->pid);
-	write_u64(&writer, read_proc_number(path, NULL, STARTTIME_FIELD));
+	write_u32(&writer, pid_of(child->command_pidfd));
+	write_u64(&writer, start_ticks(child->pid));
 	say(&writer);
 }
 

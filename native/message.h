@@ -17,6 +17,9 @@ enum message_type {
 #undef MESSAGE
 };
 
+/* A string is its size and its NUL at least. */
+enum { STRING_SIZE_MIN = 5 };
+
 struct header {
 	uint32_t size;
 	uint32_t type;

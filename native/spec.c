@@ -5,8 +5,8 @@
 
 #include "message.h"
 
-/* Least bytes of an item: a string is its size and its NUL. */
-enum { GROUP_SIZE = 4, STRING_SIZE = 5, MOUNT_SIZE = 2 * STRING_SIZE + 4 };
+/* Least bytes of an item. */
+enum { GROUP_SIZE = 4, MOUNT_SIZE = 2 * STRING_SIZE_MIN + 4 };
 
 bool is_name(const char *name)
 {
@@ -32,7 +32,7 @@ static void parse_groups(struct spec *spec, struct reader *reader)
 
 static void parse_cgroups(struct spec *spec, struct reader *reader)
 {
-	spec->cgroup_v1_count = read_count(reader, STRING_SIZE);
+	spec->cgroup_v1_count = read_count(reader, STRING_SIZE_MIN);
 	spec->cgroup_v1 = array(reader, spec->cgroup_v1_count, sizeof(*spec->cgroup_v1));
 	for (size_t i = 0; spec->cgroup_v1 && i < spec->cgroup_v1_count; i++)
 		spec->cgroup_v1[i] = read_string(reader);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { ExitReason, type ConfigureRequest } from "../../src/client";
 import { failure, isRoot, TestDaemon, until } from "../support/daemon";
+import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
 import { allocs, entries, ownerAndMode, records, Scratch } from "../support/task-files";
 
@@ -27,7 +28,7 @@ beforeAll(async () => {
   });
 });
 
-afterEach(() => expect(daemon.leftovers()).toEqual([]));
+afterEach(() => expectNothingLeft(daemon));
 
 afterAll(async () => {
   await daemon[Symbol.asyncDispose]();

@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 
 import { NetworkMode } from "../../src/client";
 import { isRoot, TestDaemon } from "../support/daemon";
+import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
 
 let daemon: TestDaemon;
@@ -13,7 +14,7 @@ beforeAll(async () => {
   daemon = await TestDaemon.start();
 });
 
-afterEach(() => expect(daemon.leftovers()).toEqual([]));
+afterEach(() => expectNothingLeft(daemon));
 
 afterAll(() => daemon[Symbol.asyncDispose]());
 
@@ -34,8 +35,7 @@ function fields(status: string): Map<string, string> {
 async function whileRunning(
   use: (pids: { id: string; command: number; init: number }) => void,
 ): Promise<void> {
-  const id = await daemon.configure({ command: "/bin/sleep", args: ["1000"] });
-  const { pid } = await daemon.client.start(id);
+  const { id, pid } = await daemon.started();
   try {
     const init = Number(fields(readFileSync(`/proc/${pid}/status`, "utf8")).get("PPid"));
     use({ id, command: pid, init });
@@ -378,6 +378,7 @@ describe("init", () => {
         // To the launcher.
         "socket",
       ]);
+      expect(readdirSync(`/proc/${init}/task`)).toHaveLength(1);
     }),
   );
 

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import type { ConfigureRequest, Mount } from "../../src/client";
 import { failure, isRoot, TestDaemon } from "../support/daemon";
+import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
 import { allocs, ownerAndMode, records, Scratch } from "../support/task-files";
 
@@ -28,7 +29,7 @@ beforeAll(async () => {
   });
 });
 
-afterEach(() => expect(daemon.leftovers()).toEqual([]));
+afterEach(() => expectNothingLeft(daemon));
 
 afterAll(async () => {
   await daemon[Symbol.asyncDispose]();

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { OpenMode, TaskState } from "../../src/client";
-import { cgroupMounts, failure, TestDaemon } from "../support/daemon";
+import { cgroupMounts, failure, TestDaemon, type Started } from "../support/daemon";
 import { exited, exitOf, forceStopped, neverStarted } from "../support/exits";
 import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
@@ -25,16 +25,6 @@ afterAll(async () => {
 
 afterEach(() => expectNothingLeft(daemon));
 
-interface Running {
-  readonly id: string;
-  readonly pid: number;
-}
-
-async function running(): Promise<Running> {
-  const id = await daemon.configure({ command: "/bin/sleep", args: ["1000"] });
-  return { id, pid: (await daemon.client.start(id)).pid };
-}
-
 function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
@@ -44,8 +34,8 @@ function isAlive(pid: number): boolean {
 }
 
 /** Expects each id to be refused in every mode, with the task that runs meanwhile untouched. */
-async function expectRefused(ids: (task: Running) => readonly string[]): Promise<void> {
-  const task = await running();
+async function expectRefused(ids: (task: Started) => readonly string[]): Promise<void> {
+  const task = await daemon.started();
   for (const id of ids(task)) {
     for (const mode of MODES) {
       const { code } = await failure(daemon.client.open({ id, mode }));
@@ -66,7 +56,7 @@ describe("Open of a task of this daemon", () => {
   });
 
   it("tells that it runs, and touches nothing; Wait and ForceStop work after it", async () => {
-    const { id, pid } = await running();
+    const { id, pid } = await daemon.started();
     for (const mode of MODES.slice(0, 2)) {
       expect(await daemon.client.open({ id, mode })).toEqual({ state: TASK_STATE_RUNNING, exit: undefined });
     }
@@ -85,7 +75,7 @@ describe("Open of a task of this daemon", () => {
 
 describe("Open in mode KILL", () => {
   it("kills everything of a live task, which then was FORCE_STOPPED", async () => {
-    const { id, pid } = await running();
+    const { id, pid } = await daemon.started();
     const answer = await daemon.client.open({ id, mode: KILL });
     expect(daemon.leftovers()).toEqual([]);
     expect(answer).toMatchObject({ state: TASK_STATE_ENDED, exit: forceStopped() });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 
 import { ExitReason, type ConfigureRequest, type Exit } from "../../src/client";
 import { TestDaemon, until } from "../support/daemon";
+import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
 import { HandDaemon } from "../support/hand-daemon";
 import { ownerAndMode, Scratch } from "../support/task-files";
@@ -81,7 +82,7 @@ beforeAll(async () => {
   daemon = await TestDaemon.start(config());
 });
 
-afterEach(() => expect(daemon.leftovers()).toEqual([]));
+afterEach(() => expectNothingLeft(daemon));
 
 afterAll(async () => {
   await daemon[Symbol.asyncDispose]();

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 
 import { ExitReason, type ConfigureRequest, type StockadeError } from "../../src/client";
 import { findCgroupFile, readCgroupFile, writeCgroupFile } from "../support/cgroup-files";
-import { failure, TestDaemon, until } from "../support/daemon";
+import { failure, TestDaemon, until, type Started } from "../support/daemon";
 import { died, exited, exitOf, forceStopped, neverStarted } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
 import { expectNothingLeft } from "../support/leftovers";
@@ -31,27 +31,21 @@ afterAll(async () => {
 
 afterEach(() => expectNothingLeft(daemon));
 
-interface Running {
-  readonly id: string;
-  readonly pid: number;
-}
-
-async function start(request: Partial<ConfigureRequest>): Promise<Running> {
-  const id = await daemon.configure({ mounts: fixtures.mounts, ...request });
-  return { id, pid: (await daemon.client.start(id)).pid };
+function start(request: Partial<ConfigureRequest>): Promise<Started> {
+  return daemon.started({ mounts: fixtures.mounts, ...request });
 }
 
 /** A script that has been started and has come to its "echo ready". */
-async function ready(script: string): Promise<Running> {
+async function ready(script: string): Promise<Started> {
   const task = await start({ command: "/bin/sh", args: ["-c", script] });
   await until(async () => (await daemon.output(task.id)).stdout.includes("ready\n"));
   return task;
 }
 
-const sleeping = (): Promise<Running> => start({ command: "/bin/sleep", args: ["1000"] });
+const sleeping = (): Promise<Started> => start({ command: "/bin/sleep", args: ["1000"] });
 
 /** Deaf to SIGTERM, as are its children. */
-const deaf = (): Promise<Running> => ready('trap "" TERM; echo ready; sleep 1000 & wait');
+const deaf = (): Promise<Started> => ready('trap "" TERM; echo ready; sleep 1000 & wait');
 
 function isGone(pid: number): boolean {
   try {

@@ -4,7 +4,7 @@ import type { ConfigureRequest, Exit } from "../../src/client";
 import { failure, TestDaemon } from "../support/daemon";
 import { died, exited, exitOf, forceStopped } from "../support/exits";
 import { expectNothingLeft } from "../support/leftovers";
-import { itRequires } from "../support/requires";
+import { itRequires, SLOW } from "../support/requires";
 
 const { SIGABRT, SIGKILL, SIGSEGV, SIGTERM } = constants.signals;
 
@@ -19,13 +19,6 @@ afterAll(async () => {
 });
 
 afterEach(() => expectNothingLeft(daemon));
-
-/** A task that has been started, and runs until it is stopped. */
-async function running(): Promise<{ id: string; pid: number }> {
-  const id = await daemon.configure({ command: "/bin/sleep", args: ["1000"] });
-  const { pid } = await daemon.client.start(id);
-  return { id, pid };
-}
 
 async function exitOfScript(script: string, request?: Partial<ConfigureRequest>): Promise<Exit> {
   return (await daemon.run(script, request)).exit;
@@ -61,7 +54,7 @@ describe("how a task ended", () => {
         );
       }
     },
-    60_000 * Number(process.env["STOCKADE_TEST_SLOW"] ?? 1),
+    60_000 * SLOW,
   );
 
   it.each([
@@ -79,7 +72,7 @@ describe("how a task ended", () => {
   });
 
   it("is the signal that someone else sent", async () => {
-    const { id, pid } = await running();
+    const { id, pid } = await daemon.started();
     process.kill(pid, "SIGKILL");
     expect(await exitOf(daemon.client, id)).toMatchObject(died(SIGKILL));
   });
@@ -111,7 +104,7 @@ describe("how a task ended", () => {
 
 describe("Wait", () => {
   it("answers fifty callers alike", async () => {
-    const { id } = await running();
+    const { id } = await daemon.started();
     const waiting = Array.from({ length: 50 }, () => exitOf(daemon.client, id));
     await daemon.client.shutdown({ id });
     const exits = await Promise.all(waiting);
@@ -142,7 +135,7 @@ describe("Wait", () => {
   });
 
   it("doesn't touch the task when it is cancelled", async () => {
-    const { id, pid } = await running();
+    const { id, pid } = await daemon.started();
     const caller = new AbortController();
     const cancelled = failure(daemon.client.wait(id, { signal: caller.signal }));
     const other = exitOf(daemon.client, id);
@@ -157,7 +150,7 @@ describe("Wait", () => {
   });
 
   it("doesn't touch the task when its deadline is shorter", async () => {
-    const { id, pid } = await running();
+    const { id, pid } = await daemon.started();
     const error = await failure(daemon.client.wait(id, { timeoutMs: 100 }));
     expect(error).toMatchObject({ code: "DEADLINE_EXCEEDED" });
     expect(process.kill(pid, 0)).toBe(true);
@@ -195,5 +188,5 @@ it(
       );
     }
   },
-  60_000 * Number(process.env["STOCKADE_TEST_SLOW"] ?? 1),
+  60_000 * SLOW,
 );

@@ -10,6 +10,7 @@
 
 #include "cgroups.h"
 #include "embed.h"
+#include "proc.h"
 #include "protocol.h"
 #include "record.h"
 #include "remove.h"
@@ -44,6 +45,21 @@ static void test_cgroup_lines(void)
 	check(!cgroup_lines_name(text, "/stockade", 1), "a path above is not the path");
 	check(!cgroup_lines_name("0::/stockade/ab\n", "/stockade/a", 1), "a longer name is not the name");
 	check(!cgroup_lines_name("", "/stockade/a", 1), "nothing is found in nothing");
+}
+
+static void test_stat(void)
+{
+	const char *stat = "42 (a) name) 1 (2) S 1 42 42 0 -1 4194304 89";
+	char text[8];
+
+	check(strncmp(stat_field(stat, 3), "S ", 2) == 0, "the state follows a name with brackets");
+	check(strncmp(stat_field(stat, 9), "4194304 ", 8) == 0, "a later field is found");
+	check(!stat_field(stat, 11) && !stat_field("", 3), "one that is not there is not");
+	put_file("text", "longer than that", 0600);
+	check(read_text(work, "text", text, sizeof(text)) == 0 && strcmp(text, "longer ") == 0,
+	      "a file is read as far as there is room");
+	check(read_text(work, "no-text", text, sizeof(text)) < 0 && errno == ENOENT,
+	      "one that is missing is an error");
 }
 
 static void test_record(void)
@@ -171,6 +187,7 @@ int main(void)
 		return 2;
 	work = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	test_cgroup_lines();
+	test_stat();
 	test_record();
 	test_mount_points();
 	test_embed();

@@ -1,9 +1,8 @@
 /** What a task can learn from its init, and do to it. */
-import { readdirSync } from "node:fs";
 import { resolve } from "node:path";
 
 import { TestDaemon } from "../support/daemon";
-import { itRequires } from "../support/requires";
+import { expectNothingLeft } from "../support/leftovers";
 
 let daemon: TestDaemon;
 
@@ -15,9 +14,7 @@ afterAll(async () => {
   await daemon[Symbol.asyncDispose]();
 });
 
-afterEach(() => {
-  expect(daemon.leftovers()).toEqual([]);
-});
+afterEach(() => expectNothingLeft(daemon));
 
 it("no file of /proc/1 that a task can read shows a path of the host", async () => {
   const { stdout } = await daemon.run(
@@ -42,21 +39,4 @@ it("a task cannot trace its init, read its memory or change its limits", async (
       "echo 0 > /proc/1/oom_score_adj; echo end",
   );
   expect(stdout).toBe("end\n");
-});
-
-itRequires(["root"], "init holds no descriptor of the host's but the exit record and the logs", async () => {
-  const id = await daemon.configure({ command: "/bin/sleep", args: ["1000"] });
-  await daemon.client.start(id);
-  const [init] = daemon.initPids();
-  expect(init).toBeDefined();
-  // By names below their own file system: init's root is another.
-  const files = daemon
-    .openFiles(init ?? 0)
-    .filter((target) => target.startsWith("/"))
-    .map((target) => target.replace(/^.*(?=\/tasks\/)/, ""));
-  const record = daemon.recordDir(id).replace(/^.*(?=\/tasks\/)/, "");
-  const own = [`${record}/exit`, `${record}/log/stderr`, `${record}/log/stdout`];
-  expect(files.filter((file) => file !== "/proc" && file !== "/").sort()).toEqual(own);
-  expect(readdirSync(`/proc/${init}/task`)).toHaveLength(1);
-  await daemon.client.forceStop(id);
 });

@@ -1,10 +1,11 @@
 /** A real daemon for a test file, and the counting of what its tasks leave behind. */
-import { existsSync, readFileSync, readdirSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
 import { OwnDaemon } from "../../src/cli/own-daemon";
 import { StockadeError, type ConfigureRequest, type Exit, type StockadeClient } from "../../src/client";
+import { SLOW } from "./requires";
 
 export const PROGRAM = resolve(__dirname, "../../dist/bin/stockaded");
 
@@ -55,6 +56,12 @@ export class TestDaemon implements AsyncDisposable {
     const name = this.freshName();
     const whole = { allocId: name, taskName: name, allowUnenforced: !isRoot(), ...request };
     return (await this.client.configure(whole)).id;
+  }
+
+  /** Configure and Start; answers the id, and the main process as the host sees it. */
+  async started(request: Partial<ConfigureRequest> = SLEEPER): Promise<Started> {
+    const id = await this.configure(request);
+    return { id, pid: (await this.client.start(id)).pid };
   }
 
   /** Configure, Start and Wait of `sh -c script`; with everything it wrote. */
@@ -112,17 +119,6 @@ export class TestDaemon implements AsyncDisposable {
       .filter((line) => line.includes(this.daemon.directory));
   }
 
-  /** Of the tasks that are alive. */
-  initPids(): number[] {
-    return children(this.pid).flatMap(children);
-  }
-
-  /** What a process has open. */
-  openFiles(pid: number): string[] {
-    const directory = `/proc/${pid}/fd`;
-    return readdirSync(directory).map((fd) => readlinkSync(join(directory, fd)));
-  }
-
   /** All below the launcher. */
   private taskProcesses(): string[] {
     return children(this.pid)
@@ -133,6 +129,14 @@ export class TestDaemon implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.daemon[Symbol.asyncDispose]();
   }
+}
+
+/** A task that runs until it is stopped. */
+export const SLEEPER = { command: "/bin/sleep", args: ["1000"] };
+
+export interface Started {
+  readonly id: string;
+  readonly pid: number;
 }
 
 export interface Ran {
@@ -184,7 +188,7 @@ export async function failure(call: Promise<unknown>): Promise<StockadeError> {
 
 /** Polls until the condition holds; for what no event tells. */
 export async function until(condition: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
-  const end = Date.now() + ms * Number(process.env["STOCKADE_TEST_SLOW"] ?? 1);
+  const end = Date.now() + ms * SLOW;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error("the condition did not come true in time");
     await new Promise((resolve) => setTimeout(resolve, 5));

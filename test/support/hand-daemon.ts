@@ -4,9 +4,10 @@ import { once } from "node:events";
 
 import { StockadeClient } from "../../src/client";
 import { PROGRAM } from "./daemon";
+import { SLOW } from "./requires";
 
 /** How long a daemon may take to start or to end, in milliseconds. */
-const PATIENCE_MS = 20_000 * Number(process.env["STOCKADE_TEST_SLOW"] ?? 1);
+const PATIENCE_MS = 20_000 * SLOW;
 
 export interface Ended {
   readonly code: number | null;
