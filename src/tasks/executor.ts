@@ -17,6 +17,7 @@ import {
 } from "./ports.js";
 import type { UserDirectory } from "./ports-users.js";
 import type { AllowedPath } from "./policy.js";
+import { persist } from "./persist.js";
 import { Registry, type Retention } from "./registry.js";
 import { checkConfigure, SHARED_DIR_NAME, type ConfigureInput, type TaskSpec } from "./spec.js";
 import { cgroupTaskId, pidTaskId } from "./task-id.js";
@@ -57,7 +58,7 @@ export class Executor {
   /** Alloc directories that are being removed after a Configure that failed. */
   private readonly removing = new Map<string, Promise<void>>();
   private readonly configuring = new Set<Promise<unknown>>();
-  private stopping = false;
+  private readonly stopping = new AbortController();
 
   constructor(private readonly parts: ExecutorParts) {
     this.registry = new Registry(parts.retention, (task) => {
@@ -69,7 +70,7 @@ export class Executor {
 
   /** All or nothing, also when `signal` fires. */
   async configure(input: ConfigureInput, signal: AbortSignal): Promise<ConfigureAnswer> {
-    if (this.stopping) throw stoppingError();
+    if (this.stopping.signal.aborted) throw stoppingError();
     const attempt = this.attempt(checkConfigure(input), signal);
     this.configuring.add(attempt);
     try {
@@ -93,7 +94,7 @@ export class Executor {
 
   /** Takes no more tasks, ends those that are there, and forgets all; resolves when nothing is left. */
   async stop(): Promise<void> {
-    this.stopping = true;
+    this.stopping.abort();
     await Promise.allSettled(this.configuring);
     await Promise.all(this.registry.live().map((task) => task.kill("force_stop")));
     await Promise.all(this.removing.values());
@@ -135,7 +136,7 @@ export class Executor {
         signal,
       );
       const id = cgroup === undefined ? pidTaskId(sandbox.initPid, uuid) : cgroupTaskId(cgroup.path);
-      const release = releaser(sandboxes, spec, cgroup);
+      const release = releaser(this.parts, id, spec, cgroup, this.stopping.signal);
       const task = new Task({ id, uuid, sandbox, cgroup, log, release }, { spec, user });
       this.registry.add(task);
       void task.ended.then(unreserve);
@@ -188,18 +189,24 @@ export class Executor {
 }
 
 /**
- * What is to be done once nothing of a task runs. A function of its own, so that what it closes over is
- * no more than this: it is kept as long as the task's record.
+ * What is to be done once nothing of a task runs; not done before it is done, unless the daemon stops. A
+ * function of its own, so that what it closes over is no more than this: it is kept as long as the task's
+ * record.
  */
 function releaser(
-  sandboxes: SandboxHost,
+  { sandboxes, log }: ExecutorParts,
+  id: string,
   { allocId, taskName, chrootMethod }: TaskSpec,
   cgroup: TaskCgroup | undefined,
+  stopping: AbortSignal,
 ): () => Promise<void> {
-  return async () => {
+  const release = async () => {
+    await cgroup?.kill();
     await cgroup?.remove();
     if (chrootMethod === "link") await sandboxes.remove("trees", allocId, taskName);
   };
+  return () =>
+    persist(release, (error) => log.error("something of an ended task is left", { id, error }), stopping);
 }
 
 function stoppingError(): TaskError {

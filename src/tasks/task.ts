@@ -38,7 +38,7 @@ export interface TaskParts {
   readonly sandbox: Sandbox;
   readonly cgroup: TaskCgroup | undefined;
   readonly log: Log;
-  /** Takes away what only the task needed, once nothing of it runs. */
+  /** Takes away what only the task needed, once nothing of it runs. Never rejects. */
   readonly release: () => Promise<void>;
 }
 
@@ -202,14 +202,10 @@ export class Task {
 
   /** Runs once, when init is gone: nothing in the task's pid namespace can be alive then. */
   private async finish(init: InitExit | undefined): Promise<Exit> {
-    const { cgroup, log } = this.parts;
+    const { cgroup } = this.parts;
     const ofChildren = init === undefined ? {} : usageOfChildren(init);
     const [usage, oomKills] = cgroup === undefined ? [ofChildren, 0] : await this.readEnd(cgroup, ofChildren);
-    try {
-      await this.parts.release();
-    } catch (error) {
-      log.error("something of an ended task is left", { id: this.id, error });
-    }
+    await this.parts.release();
     const never = init === undefined ? this.current === "configured" : !init.started;
     this.exit = nameEnding({
       cause: never ? "never_started" : this.cause,

@@ -1,8 +1,10 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 
 import { ExitReason, type ConfigureRequest, type StockadeError } from "../../src/client";
 import { findCgroupFile, readCgroupFile, writeCgroupFile } from "../support/cgroup-files";
-import { failure, TestDaemon, until, type Started } from "../support/daemon";
+import { cgroupMounts, failure, TestDaemon, until, type Started } from "../support/daemon";
 import { died, exited, exitOf, forceStopped, neverStarted } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
 import { expectNothingLeft } from "../support/leftovers";
@@ -293,6 +295,45 @@ describe("ForceStop", () => {
       expect(exit).toEqual(waited);
       expect(exit?.status).not.toMatchObject({ $case: "unknown" });
     }
+  });
+});
+
+describe("a cgroup that can't be removed", () => {
+  itRequires(["root", "cgroups"], "is tried again until it can, and Wait answers only then", async () => {
+    const { id, pid } = await ready("trap 'exit 3' TERM; echo ready; while :; do sleep 0.1; done");
+    const [dir] = daemon.taskCgroups();
+    if (dir === undefined) throw new Error("the task has no cgroup");
+    execFileSync("mount", ["-t", "tmpfs", "none", dir]);
+    let answered = false;
+    const exit = exitOf(daemon.client, id).finally(() => (answered = true));
+    try {
+      process.kill(pid, "SIGTERM");
+      await until(() => daemon.logged.includes("something of an ended task is left"), 30_000);
+      expect(answered).toBe(false);
+    } finally {
+      execFileSync("umount", [dir]);
+    }
+    expect(await exit).toMatchObject(exited(3));
+    expect(daemon.leftovers()).toEqual([]);
+  });
+
+  itRequires(["root", "cgroups"], "does not keep a daemon from stopping", async () => {
+    const own = await TestDaemon.start();
+    let mounted: string | undefined;
+    try {
+      await own.started();
+      mounted = own.taskCgroups()[0];
+      if (mounted === undefined) throw new Error("the task has no cgroup");
+      execFileSync("mount", ["-t", "tmpfs", "none", mounted]);
+    } finally {
+      await own[Symbol.asyncDispose]();
+      if (mounted !== undefined) execFileSync("umount", [mounted]);
+      for (const mount of cgroupMounts()) {
+        const root = join(mount, own.cgroupRoot);
+        if (existsSync(root)) execFileSync("find", [root, "-depth", "-type", "d", "-delete"]);
+      }
+    }
+    expect(own.logged).toContain("something of an ended task is left");
   });
 });
 
