@@ -639,17 +639,19 @@ static void take_event(const struct epoll_event *event)
 	}
 }
 
-static void prepare(void)
+static void prepare(bool own_users)
 {
 	int keep[] = {0, 1, 2, PROTOCOL_FD};
 	struct writer writer;
+	int error;
 
 	if (close_all_but(keep, 4) < 0)
 		give_up();
 	reset_signals();
 	(void)umask(0); /* modes are what the steps say */
 	rename_process("stockade-launcher");
-	/* A plain user's init must be able to write its own id maps, which undumpable it could not. */
+	error = own_users && unshare(CLONE_NEWUSER) < 0 ? errno : 0;
+	/* The id maps of an undumpable process are root's to write, and here a plain user writes them. */
 	if (geteuid() == 0)
 		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	launcher.epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -658,14 +660,15 @@ static void prepare(void)
 	watch(PROTOCOL_FD, EPOLLIN, &daemon_source);
 	begin_message(&writer, MESSAGE_HELLO, 0);
 	write_u32(&writer, PROTOCOL_VERSION);
+	write_u32(&writer, (uint32_t)error);
 	say(&writer);
 }
 
-int run_launcher(void)
+int run_launcher(bool own_users)
 {
 	struct epoll_event events[EVENTS];
 
-	prepare();
+	prepare(own_users);
 	for (;;) {
 		int count;
 

@@ -1,7 +1,12 @@
 #ifndef STOCKADE_LAUNCHER_H
 #define STOCKADE_LAUNCHER_H
 
-/* Serves the daemon at PROTOCOL_FD until it closes; the exit status of the process. */
-int run_launcher(void);
+#include <stdbool.h>
+
+/*
+ * Serves the daemon at PROTOCOL_FD until it closes; the exit status of the process. With own_users in a user
+ * namespace, for all tasks, whose users the daemon maps once it has heard HELLO.
+ */
+int run_launcher(bool own_users);
 
 #endif

@@ -1,5 +1,6 @@
 /* stockade-helper: what the daemon does by a process of C. */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -22,11 +23,13 @@ int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "lock") == 0)
 		return lock_inherited();
-	if (argc == 2 && strcmp(argv[1], "launcher") == 0) {
+	if (argc >= 2 && argc <= 3 && strcmp(argv[1], "launcher") == 0) {
+		bool own_users = argc == 3 && strcmp(argv[2], "user-namespace") == 0;
+
 		remember_arguments(argc, argv);
-		return run_launcher();
+		return run_launcher(own_users);
 	}
-	(void)fprintf(stderr,
-		      "usage: stockade-helper launcher | lock  (run by stockaded, with descriptor 3)\n");
+	(void)fprintf(stderr, "usage: stockade-helper launcher [user-namespace] | lock  "
+			      "(run by stockaded, with descriptor 3)\n");
 	return EXIT_FAILED;
 }

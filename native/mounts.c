@@ -174,7 +174,7 @@ static int mount_sealed_alloc(const struct task_dirs *dirs, int root)
 
 int mount_dirs(const struct spec *spec, const struct task_dirs *dirs, int root, struct fault *reterr)
 {
-	bool is_owner = (spec->flags & CREATE_USER_NS) != 0;
+	bool is_owner = spec->uid == geteuid();
 
 	if ((is_owner ? mount_sealed_alloc(dirs, root) : mount_dir(dirs->shared, 0, root, "alloc")) < 0 ||
 	    mount_dir(dirs->local, 0, root, "local") < 0)

@@ -63,7 +63,7 @@
  *     u32 flags          MOUNT_*
  * Answer: READY, or FAULT and then ENDED.
  */
-#define CREATE_USER_NS 1u  /* in a user namespace of its own */
+#define CREATE_USER_NS 1u  /* in a user namespace of its own, with one user */
 #define CREATE_NET_NS 2u   /* in a network namespace of its own */
 #define MOUNT_READ_ONLY 1u /* recursively */
 #define MOUNT_OPTIONAL 2u  /* a source that is not there is skipped */
@@ -86,7 +86,7 @@
  *              the scope names, following nothing. What is not there is no error.
  *              Answer: REMOVED.
  *
- * HELLO        u32 PROTOCOL_VERSION; the launcher's first message.
+ * HELLO        u32 PROTOCOL_VERSION, u32 errno of making its user namespace; the launcher's first message.
  * READY        i32 init_pid, i32 command_pid (the daemon's pid namespace), u64 init_start_ticks (field 22 of init's stat)
  * FAULT        u32 step, i32 errno, u32 index (of the mount, group, cgroup or PATH element that failed)
  * STARTED      u64 realtime_ns, u64 boottime_ns

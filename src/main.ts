@@ -10,12 +10,12 @@ import { load, usage, VERSION } from "./config/load.js";
 import { claimRoot } from "./host/cgroup/owner.js";
 import { CgroupsUnusable, openCgroupRoot, type CgroupRoot, type RemoveOptions } from "./host/cgroup/root.js";
 import { openDirectories } from "./host/directories.js";
-import { Launcher } from "./host/helper/launcher.js";
+import type { Launcher } from "./host/helper/launcher.js";
 import { LinuxPaths } from "./host/host-paths.js";
 import { checkKernel } from "./host/kernel.js";
 import { lockDirectory } from "./host/lock.js";
 import { StderrLog } from "./host/log.js";
-import { planPrivileges, type Privileges } from "./host/privileges.js";
+import { isRoot, launchAsPlainUser, launchAsRoot, type Launched } from "./host/privileges.js";
 import { probeSandbox } from "./host/probe.js";
 import { clearSocket, restrictSocket } from "./host/socket.js";
 import { HostUsers } from "./host/users.js";
@@ -74,12 +74,12 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launch
   const own = await openDirectories(HELPER, config.stateDir, config.allocDir);
   undo.add(() => Promise.all(own.locks.map((lock) => lock.close())));
   const records = new TaskStore(own.tasks);
-  const privileges = planPrivileges(config.initUid);
-  const { cgroups, unenforced } = await findCgroups(config, privileges, own.stateId, undo);
+  const { cgroups, unusable } = await findCgroups(config, own.stateId, undo);
   const swept = { cgroups: (await cgroups?.sweep({ inits: true })) ?? 0, records: await records.sweep() };
   if (swept.cgroups + swept.records > 0) log.info("removed what an earlier daemon left", swept);
 
-  const launcher = await startLauncher(config, privileges, cgroups, undo);
+  const { launcher, privileges } = await launch(config, cgroups, undo);
+  const unenforced = [...privileges.unenforced, ...unusable];
   await probeSandbox(launcher, cgroups?.host, records, privileges.probeUser);
 
   const paths = new LinuxPaths(config.allocDir);
@@ -111,22 +111,18 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launch
 
 interface FoundCgroups {
   readonly cgroups: CgroupRoot | undefined;
-  readonly unenforced: readonly Unenforced[];
+  /** Why there are none, where there could be. */
+  readonly unusable: readonly Unenforced[];
 }
 
 /** A root that was named must be had; without one, tasks can do without cgroups, which is then reported. */
-async function findCgroups(
-  config: Config,
-  { root, unenforced }: Privileges,
-  stateId: string,
-  undo: Undo,
-): Promise<FoundCgroups> {
-  if (!root) return { cgroups: undefined, unenforced };
+async function findCgroups(config: Config, stateId: string, undo: Undo): Promise<FoundCgroups> {
+  if (!isRoot()) return { cgroups: undefined, unusable: [] };
   try {
-    return { cgroups: await ownCgroupRoot(config, stateId, undo), unenforced };
+    return { cgroups: await ownCgroupRoot(config, stateId, undo), unusable: [] };
   } catch (error) {
     if (!(error instanceof CgroupsUnusable) || config.cgroupRoot !== undefined) throw error;
-    return { cgroups: undefined, unenforced: [...unenforced, { name: "cgroup", reason: error.reason }] };
+    return { cgroups: undefined, unusable: [{ name: "cgroup", reason: error.reason }] };
   }
 }
 
@@ -142,28 +138,21 @@ async function ownCgroupRoot(config: Config, stateId: string, undo: Undo): Promi
   return root;
 }
 
-async function startLauncher(
-  config: Config,
-  privileges: Privileges,
-  cgroups: CgroupRoot | undefined,
-  undo: Undo,
-): Promise<Launcher> {
-  const launcher = await Launcher.start(
-    HELPER,
-    {
-      allocRoot: config.allocDir,
-      initUid: config.initUid,
-      userNamespace: !privileges.root,
-      cgroupPrefix: cgroups?.shownPrefix ?? "",
-      tmpBytes: config.tmpBytes,
-      shmBytes: config.shmBytes,
-      logBytes: config.logBytes,
-      linkBytes: config.linkBytes,
-    },
-    async (pid) => cgroups?.moveToInits(pid),
-  );
-  undo.add(() => launcher.stop());
-  return launcher;
+async function launch(config: Config, cgroups: CgroupRoot | undefined, undo: Undo): Promise<Launched> {
+  const defaults = {
+    allocRoot: config.allocDir,
+    initUid: config.initUid,
+    cgroupPrefix: cgroups?.shownPrefix ?? "",
+    tmpBytes: config.tmpBytes,
+    shmBytes: config.shmBytes,
+    logBytes: config.logBytes,
+    linkBytes: config.linkBytes,
+  };
+  const launched = isRoot()
+    ? await launchAsRoot(HELPER, defaults, async (pid) => cgroups?.moveToInits(pid))
+    : await launchAsPlainUser(HELPER, defaults);
+  undo.add(() => launched.launcher.stop());
+  return launched;
 }
 
 async function listen(config: Config, executor: Executor, log: StderrLog, undo: Undo): Promise<void> {

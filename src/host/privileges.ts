@@ -1,34 +1,69 @@
 /** As whom the daemon runs, and what follows from it for its tasks. */
+import { HelperFault } from "../tasks/ports.js";
 import type { Unenforced } from "../tasks/unenforced.js";
+import { Launcher } from "./helper/launcher.js";
+import type { SandboxDefaults } from "./helper/protocol.js";
+import { CannotMapUsers, findSubordinateIds, mapUsers } from "./subordinate-ids.js";
+
+export interface User {
+  readonly uid: number;
+  readonly gid: number;
+}
 
 export interface Privileges {
-  /** False: tasks are in user namespaces, where they see the daemon's own uid alone. */
-  readonly root: boolean;
   /** The one user that tasks can have; undefined: any. */
-  readonly onlyUser: { readonly uid: number; readonly gid: number } | undefined;
-  readonly probeUser: { readonly uid: number; readonly gid: number };
+  readonly onlyUser: User | undefined;
+  readonly probeUser: User;
   /** What of every task's containment is not in force. */
   readonly unenforced: readonly Unenforced[];
 }
 
-export function planPrivileges(initUid: number): Privileges {
-  const uid = process.geteuid?.() ?? 0;
-  const gid = process.getegid?.() ?? 0;
-  if (uid === 0) {
-    const probeUser = { uid: initUid - 1, gid: initUid - 1 };
-    return { root: true, onlyUser: undefined, probeUser, unenforced: [] };
+export interface Launched {
+  readonly launcher: Launcher;
+  readonly privileges: Privileges;
+}
+
+type Defaults = Omit<SandboxDefaults, "users">;
+
+export function isRoot(): boolean {
+  return process.geteuid?.() === 0;
+}
+
+/** Tasks may have any of the host's users. */
+export async function launchAsRoot(
+  helper: string,
+  defaults: Defaults,
+  join: (pid: number) => Promise<void>,
+): Promise<Launched> {
+  const launcher = await Launcher.start(helper, { ...defaults, users: "host" }, join);
+  const probeUser = { uid: defaults.initUid - 1, gid: defaults.initUid - 1 };
+  return { launcher, privileges: { onlyUser: undefined, probeUser, unenforced: [] } };
+}
+
+/** Tasks have the daemon's own user; their inits have another if this host gives the daemon's user one. */
+export async function launchAsPlainUser(helper: string, defaults: Defaults): Promise<Launched> {
+  const user = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+  const answer = (launcher: Launcher, unenforced: readonly Unenforced[]): Launched => ({
+    launcher,
+    privileges: {
+      onlyUser: user,
+      probeUser: user,
+      unenforced: [
+        { name: "cgroup", reason: "a plain user's daemon can make no cgroups: no limits, no exact usage" },
+        ...unenforced,
+      ],
+    },
+  });
+  try {
+    const ids = await findSubordinateIds();
+    const place = (pid: number): Promise<void> => mapUsers(pid, defaults.initUid, ids);
+    return answer(await Launcher.start(helper, { ...defaults, users: "launcher" }, place), []);
+  } catch (error) {
+    if (!(error instanceof CannotMapUsers || error instanceof HelperFault)) throw error;
+    const why = error.message;
+    return answer(await Launcher.start(helper, { ...defaults, users: "own" }, () => Promise.resolve()), [
+      { name: "supplementary_groups", reason: `tasks keep the daemon's own: ${why}` },
+      { name: "init_uid", reason: `init has the task's own uid: ${why}` },
+    ]);
   }
-  return {
-    root: false,
-    onlyUser: { uid, gid },
-    probeUser: { uid, gid },
-    unenforced: [
-      { name: "cgroup", reason: "a plain user's daemon can make no cgroups: no limits, no exact usage" },
-      {
-        name: "supplementary_groups",
-        reason: "a plain user's user namespace keeps the daemon's own supplementary groups",
-      },
-      { name: "init_uid", reason: "in a user namespace of one user init has the task's own uid" },
-    ],
-  };
 }

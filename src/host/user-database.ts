@@ -66,7 +66,7 @@ function linesOf(text: string, fields: number): string[][] {
     .filter((parts) => parts.length === fields);
 }
 
-function parseId(text: string): number | undefined {
+export function parseId(text: string): number | undefined {
   if (!/^[0-9]{1,10}$/.test(text)) return undefined;
   const id = Number(text);
   return id <= ID_MAX ? id : undefined;

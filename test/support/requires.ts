@@ -12,6 +12,8 @@ export const PROBES = {
   root: 'test "$(id -u)" = 0',
   "plain-user": 'test "$(id -u)" != 0',
   userns: "unshare --user --map-root-user --mount mount -t tmpfs none /mnt",
+  subids: "unshare --user --map-auto true",
+  "no-subids": "! unshare --user --map-auto true",
   cgroups:
     'cd /sys/fs/cgroup/memory || cd /sys/fs/cgroup; test -e cgroup.procs && mkdir "probe-$$" && rmdir "probe-$$"',
   "cgroup-v1": "test -e /sys/fs/cgroup/memory/tasks",

@@ -37,6 +37,8 @@ export class LauncherGone extends Error {
   }
 }
 
+type Hello = Extract<DaemonMessage, { type: "HELLO" }>;
+
 interface Deferred<T> {
   readonly promise: Promise<T>;
   resolve(value: T): void;
@@ -81,29 +83,38 @@ export class Launcher implements SandboxHost {
   /**
    * Starts the launcher and waits for its greeting.
    * @param helper path of stockade-helper
-   * @param join moves the launcher, by its pid, to where inits belong, before it makes any
+   * @param place puts the launcher, by its pid, where inits belong, and among the users that they have,
+   * before it makes any; where that fails there is no launcher
    */
   static async start(
     helper: string,
     defaults: SandboxDefaults,
-    join: (pid: number) => Promise<void>,
+    place: (pid: number) => Promise<void>,
   ): Promise<Launcher> {
-    const child = spawn(helper, ["launcher"], {
+    const mode = defaults.users === "launcher" ? ["user-namespace"] : [];
+    const child = spawn(helper, ["launcher", ...mode], {
       stdio: ["ignore", "ignore", "inherit", "pipe"],
       cwd: "/",
       env: {},
     });
     const launcher = new Launcher(child, child.stdio[3] as Socket, defaults);
-    const hello = defer<number>();
+    const hello = defer<Hello>();
     launcher.receivers.set(0n, (message) => {
-      if (message.type === "HELLO") hello.resolve(message.version);
+      if (message.type === "HELLO") hello.resolve(message);
     });
-    const version = await launcher.orLost(hello.promise);
-    if (version !== PROTOCOL_VERSION) {
+    try {
+      const { version, errno } = await launcher.orLost(hello.promise);
+      if (version !== PROTOCOL_VERSION) {
+        throw new Error(
+          `the helper speaks protocol ${version}, the daemon ${PROTOCOL_VERSION}: rebuild both`,
+        );
+      }
+      if (errno !== undefined) throw new HelperFault({ step: "MAP_IDS", errno, index: 0 });
+      if (child.pid !== undefined) await place(child.pid);
+    } catch (error) {
       await launcher.stop();
-      throw new Error(`the helper speaks protocol ${version}, the daemon ${PROTOCOL_VERSION}: rebuild both`);
+      throw error;
     }
-    if (child.pid !== undefined) await join(child.pid);
     return launcher;
   }
 

@@ -33,7 +33,8 @@ const EXIT_FLAGS = { ENDED: 1, STARTED: 2 } as const;
 export interface SandboxDefaults {
   readonly allocRoot: string;
   readonly initUid: number;
-  readonly userNamespace: boolean;
+  /** Whose users the tasks have: the host's; those mapped for the launcher; each the daemon's own alone. */
+  readonly users: "host" | "launcher" | "own";
   /** What /proc/<pid>/cgroup shows before a cgroup's path below the mount. */
   readonly cgroupPrefix: string;
   readonly tmpBytes: bigint;
@@ -43,7 +44,7 @@ export interface SandboxDefaults {
 }
 
 export type DaemonMessage =
-  | { readonly type: "HELLO"; readonly version: number }
+  | { readonly type: "HELLO"; readonly version: number; readonly errno: string | undefined }
   | {
       readonly type: "READY";
       readonly initPid: number;
@@ -75,7 +76,7 @@ function mountFlags(mount: MountSpec): number {
 export function encodeCreate(task: bigint, spec: SandboxSpec, defaults: SandboxDefaults): Buffer {
   const body = new BodyWriter();
   body
-    .u32((defaults.userNamespace ? CREATE_FLAGS.USER_NS : 0) | (spec.ownNetwork ? CREATE_FLAGS.NET_NS : 0))
+    .u32((defaults.users === "own" ? CREATE_FLAGS.USER_NS : 0) | (spec.ownNetwork ? CREATE_FLAGS.NET_NS : 0))
     .u32(spec.uid)
     .u32(spec.gid)
     .u32(defaults.initUid)
@@ -131,6 +132,12 @@ function errnoName(errno: number): string {
   return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
 }
 
+/** 0 is none. */
+function readErrno(reader: BodyReader): string | undefined {
+  const errno = reader.i32();
+  return errno === 0 ? undefined : errnoName(errno);
+}
+
 /** Steps are numbered from 1 in the order of native/steps.def; 0 is none. */
 function stepName(step: number): HelperStep {
   const name = HELPER_STEPS[step - 1];
@@ -172,7 +179,7 @@ export function decode(type: number, body: Buffer): DaemonMessage {
 function decodeFields(type: number, reader: BodyReader): DaemonMessage {
   switch (type) {
     case TO_DAEMON.HELLO:
-      return { type: "HELLO", version: reader.u32() };
+      return { type: "HELLO", version: reader.u32(), errno: readErrno(reader) };
     case TO_DAEMON.READY:
       return { type: "READY", initPid: reader.i32(), commandPid: reader.i32(), initStartTicks: reader.u64() };
     case TO_DAEMON.FAULT:
@@ -197,10 +204,8 @@ function decodeFields(type: number, reader: BodyReader): DaemonMessage {
         errno: errnoName(reader.i32()),
       };
     }
-    case TO_DAEMON.SIGNALLED: {
-      const errno = reader.i32();
-      return { type: "SIGNALLED", errno: errno === 0 ? undefined : errnoName(errno) };
-    }
+    case TO_DAEMON.SIGNALLED:
+      return { type: "SIGNALLED", errno: readErrno(reader) };
     default:
       throw new RangeError(`unknown message type ${type}`);
   }

@@ -24,7 +24,7 @@ describe("the launcher", () => {
       {
         allocRoot: join(directory, "alloc"),
         initUid: 65533,
-        userNamespace: !root,
+        users: root ? "host" : "own",
         cgroupPrefix: "",
         tmpBytes: 1n << 20n,
         shmBytes: 1n << 20n,

@@ -71,15 +71,15 @@ describe("a body", () => {
   });
 
   it("is refused when longer or shorter than its fields", () => {
-    expect(() => decode(TO_DAEMON.HELLO, Buffer.alloc(5))).toThrow();
-    expect(() => decode(TO_DAEMON.HELLO, Buffer.alloc(3))).toThrow();
+    expect(() => decode(TO_DAEMON.HELLO, Buffer.alloc(9))).toThrow();
+    expect(() => decode(TO_DAEMON.HELLO, Buffer.alloc(7))).toThrow();
     expect(() => decode(99, Buffer.alloc(0))).toThrow();
   });
 });
 
 describe("the message splitter", () => {
-  const hello = Buffer.alloc(20);
-  hello.writeUInt32LE(4, 0);
+  const hello = Buffer.alloc(24);
+  hello.writeUInt32LE(8, 0);
   hello.writeUInt32LE(TO_DAEMON.HELLO, 4);
   hello.writeUInt32LE(PROTOCOL_VERSION, 16);
 
@@ -89,7 +89,7 @@ describe("the message splitter", () => {
       const splitter = new MessageSplitter((_task, message) => got.push(message));
       const stream = Buffer.concat([hello, hello, hello]);
       for (let at = 0; at < stream.length; at += size) splitter.push(stream.subarray(at, at + size));
-      expect(got).toEqual(Array(3).fill({ type: "HELLO", version: PROTOCOL_VERSION }));
+      expect(got).toEqual(Array(3).fill({ type: "HELLO", version: PROTOCOL_VERSION, errno: undefined }));
     }
   });
 
