@@ -352,8 +352,10 @@ function sleepers(seconds: string): string[] {
 /** Ways to freeze a task from outside, on the hierarchies that this host has. */
 function freezers(): ((id: string) => Promise<void>)[] {
   const v1 = async (id: string): Promise<void> => {
-    writeCgroupFile(id, "freezer.state", "FROZEN");
-    await until(() => readCgroupFile(id, "freezer.state") === "FROZEN");
+    await until(() => {
+      writeCgroupFile(id, "freezer.state", "FROZEN"); // once is not always enough
+      return readCgroupFile(id, "freezer.state") === "FROZEN";
+    });
   };
   const v2 = async (id: string): Promise<void> => {
     writeCgroupFile(id, "cgroup.freeze", "1");

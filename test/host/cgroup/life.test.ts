@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { until } from "../../support/daemon";
 import { itRequires } from "../../support/requires.js";
 import {
   CGROUPS,
@@ -9,7 +10,6 @@ import {
   firstLineOf,
   join,
   runIn,
-  until,
   V1_FREEZER,
   V2,
   withRoot,
@@ -111,8 +111,10 @@ itRequires(V1_FREEZER, "kill ends a task that the v1 freezer holds", () =>
     const child = runIn(task, "echo up; exec sleep 1000");
     await firstLineOf(child);
     const freezer = task.v1Dirs.find((dir) => existsSync(`${dir}/freezer.state`)) ?? "";
-    writeFileSync(`${freezer}/freezer.state`, "FROZEN");
-    await until(() => readFileSync(`${freezer}/freezer.state`, "utf8").trim() === "FROZEN");
+    await until(() => {
+      writeFileSync(`${freezer}/freezer.state`, "FROZEN"); // once is not always enough
+      return readFileSync(`${freezer}/freezer.state`, "utf8").trim() === "FROZEN";
+    });
     await task.kill();
     expect((await endOf(child)).signal).toBe("SIGKILL");
   }),

@@ -3,7 +3,6 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { openCgroupRoot, type CgroupRoot } from "../../../src/host/cgroup/root.js";
 import type { TaskCgroup } from "../../../src/tasks/ports.js";
 import type { NeedName } from "../../support/requires.js";
@@ -73,13 +72,4 @@ export async function firstLineOf(child: ChildProcess): Promise<string> {
   if (child.stdout === null) throw new Error("the child's output is not read");
   const [chunk] = (await once(child.stdout, "data")) as [Buffer];
   return chunk.toString().trim();
-}
-
-/** Polls a condition that nothing announces; fails after 10 s. */
-export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error("waited 10 s in vain");
-    await sleep(2);
-  }
 }
