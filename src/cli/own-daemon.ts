@@ -19,6 +19,8 @@ export interface OwnDaemonOptions {
   readonly cgroupRoot?: string;
   /** What its config file says. */
   readonly config?: Readonly<Record<string, unknown>>;
+  /** Its environment. Absent: this process's. */
+  readonly env?: NodeJS.ProcessEnv;
   /** Takes what the daemon logs. */
   readonly onLog?: (text: string) => void;
 }
@@ -34,7 +36,7 @@ export class OwnDaemon implements AsyncDisposable {
   ) {}
 
   static async start(options: OwnDaemonOptions): Promise<OwnDaemon> {
-    const { program, cgroupRoot, config = {}, onLog } = options;
+    const { program, cgroupRoot, config = {}, env, onLog } = options;
     const directory = await mkdtemp(join(tmpdir(), "stockade-"));
     const address = `unix:${join(directory, "stockaded.sock")}`;
     const configFile = join(directory, "config.json");
@@ -46,7 +48,7 @@ export class OwnDaemon implements AsyncDisposable {
       ["--alloc-dir", join(directory, "alloc")],
       cgroupRoot === undefined ? [] : ["--cgroup-root", cgroupRoot],
     ].flat();
-    const child = spawn(program, flags, { stdio: ["ignore", "ignore", "pipe"] });
+    const child = spawn(program, flags, { stdio: ["ignore", "ignore", "pipe"], env });
     let said = "";
     child.stderr.on("data", (chunk: Buffer) => {
       said = (said + chunk.toString()).slice(-LOG_TAIL);

@@ -1,0 +1,66 @@
+/** One task after the other: the floor, the daemon's cycle and a bare call; then more at once. */
+import { endedTask, runCycle, type Cycle } from "./cycle.js";
+import { Floor } from "./floor.js";
+import { atOnce, percentile, repeat } from "./measure.js";
+import { CYCLE_CALLS, CYCLE_FLOORS, type BenchOptions } from "./options.js";
+import { Resources } from "./resources.js";
+import type { Row } from "./rows.js";
+
+const PARTS = ["configure", "start", "wait"] as const;
+
+export async function measureLatency(options: BenchOptions, resources: Resources): Promise<Row[]> {
+  const floor = await Floor.prepare(resources);
+  const { client } = await resources.daemon();
+  const floors: number[] = [];
+  const cycles: Cycle[] = [];
+  const calls: number[] = [];
+  await repeat(options.warmup, () => runCycle(client).then(() => undefined));
+  const ended = await endedTask(client);
+  await repeat(options.rounds, async () => {
+    floors.push(...(await floor.run(options.floorsPerRound)));
+    await repeat(options.cyclesPerRound, async () => {
+      cycles.push(await runCycle(client));
+    });
+    await repeat(options.callsPerRound, async () => {
+      const begin = performance.now();
+      await client.wait(ended);
+      calls.push(performance.now() - begin);
+    });
+  });
+  const rates: Row[] = [];
+  for (const lanes of options.atOnce) {
+    const ms = await atOnce(lanes, options.tasksAtOnce, () => runCycle(client));
+    const value = options.tasksAtOnce / (ms / 1000);
+    rates.push({ key: `tasks_per_second_${lanes}`, what: `tasks, ${lanes} at once`, value, unit: "per s" });
+  }
+  return [...latencyRows(floors, cycles, calls), ...rates];
+}
+
+function latencyRows(floors: readonly number[], cycles: readonly Cycle[], calls: readonly number[]): Row[] {
+  const wholes = cycles.map(({ whole }) => whole);
+  const ms = (key: string, what: string, value: number): Row => ({ key, what, value, unit: "ms" });
+  const [floor, cycle, call] = [floors, wholes, calls].map((samples) => percentile(samples, 50)) as [
+    number,
+    number,
+    number,
+  ];
+  return [
+    ms("floor_p50", "the same sandbox by one C process (floor), p50", floor),
+    ms("floor_p99", "  p99", percentile(floors, 99)),
+    ms("call_p50", "bare call (Wait of an ended task), p50", call),
+    ms("call_p99", "  p99", percentile(calls, 99)),
+    ms("cycle_p50", "cycle (Configure, Start, Wait), p50", cycle),
+    ms("cycle_p99", "  p99", percentile(wholes, 99)),
+    ...PARTS.map((part) => {
+      const samples = cycles.map((one) => one[part]);
+      return ms(`${part}_p50`, `  ${part}, p50`, percentile(samples, 50));
+    }),
+    {
+      key: "cycle_ratio",
+      what: `cycle / (${CYCLE_FLOORS} floors + ${CYCLE_CALLS} calls), p50`,
+      value: cycle / (CYCLE_FLOORS * floor + CYCLE_CALLS * call),
+      unit: "",
+      target: 1,
+    },
+  ];
+}

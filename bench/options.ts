@@ -1,0 +1,66 @@
+/** How much is measured, and what is hoped for. */
+import { resolve } from "node:path";
+
+export interface BenchOptions {
+  /** Floor, cycle and bare call are measured in turn, so many times: a busy moment hits all three. */
+  readonly rounds: number;
+  readonly floorsPerRound: number;
+  readonly cyclesPerRound: number;
+  readonly callsPerRound: number;
+  /** Cycles before anything is measured. */
+  readonly warmup: number;
+  /** How many tasks at once, and how many in all for each of them. */
+  readonly atOnce: readonly number[];
+  readonly tasksAtOnce: number;
+  readonly peerRuns: number;
+  /** Tasks of the run that the event loop's turns are measured in. */
+  readonly turnTasks: number;
+  readonly idleTasks: number;
+}
+
+export const FULL: BenchOptions = {
+  rounds: 10,
+  floorsPerRound: 100,
+  cyclesPerRound: 100,
+  callsPerRound: 300,
+  warmup: 300,
+  atOnce: [1, 8, 32],
+  tasksAtOnce: 2000,
+  peerRuns: 200,
+  turnTasks: 3000,
+  idleTasks: 500,
+};
+
+export const QUICK: BenchOptions = {
+  rounds: 3,
+  floorsPerRound: 30,
+  cyclesPerRound: 30,
+  callsPerRound: 100,
+  warmup: 50,
+  atOnce: [1, 8, 32],
+  tasksAtOnce: 200,
+  peerRuns: 10,
+  turnTasks: 300,
+  idleTasks: 50,
+};
+
+/** The command of every task but the idle ones. */
+export const COMMAND = "/bin/true";
+
+/** The heap of the daemon whose turns are measured, in bytes. */
+export const HEAP_BYTES = 300 * 2 ** 20;
+
+/** Tasks at once in that run. */
+export const TURN_LANES = 32;
+
+/** No turn of the event loop may use more, in milliseconds of its thread's CPU time outside garbage collection. */
+export const TURN_MAX_MS = 5;
+
+/** A cycle may take so many floors and so many bare calls. */
+export const CYCLE_FLOORS = 2.5;
+export const CYCLE_CALLS = 3;
+
+const DIST = resolve(__dirname, "../..");
+export const DAEMON = resolve(DIST, "bin/stockaded");
+export const BENCH_DIST = resolve(DIST, "bench");
+export const RESULTS = resolve(DIST, "bench.json");
