@@ -3,7 +3,7 @@ import { endedTask, runCycle, type Cycle } from "./cycle.js";
 import { Floor } from "./floor.js";
 import { atOnce, percentile, repeat } from "./measure.js";
 import { CYCLE_CALLS, CYCLE_FLOORS, type BenchOptions } from "./options.js";
-import { Resources } from "./resources.js";
+import { type Resources } from "./resources.js";
 import type { Row } from "./rows.js";
 
 const PARTS = ["configure", "start", "wait"] as const;

@@ -13,7 +13,7 @@ const run = promisify(execFile);
 
 export class Resources implements AsyncDisposable {
   private readonly undo = new Undo();
-  private daemons = 0;
+  private static names = 0;
 
   add(step: () => unknown): void {
     this.undo.add(step);
@@ -28,10 +28,11 @@ export class Resources implements AsyncDisposable {
 
   /** A name of this process's own for a cgroup. */
   cgroupName(): string {
-    return `/stockade-bench-${process.pid}-${this.daemons++}`;
+    return `/stockade-bench-${process.pid}-${Resources.names++}`;
   }
 
-  async daemon(options: Pick<OwnDaemonOptions, "config" | "env"> = {}): Promise<OwnDaemon> {
+  /** A daemon of its own. */
+  async daemon(options: Omit<OwnDaemonOptions, "program"> = {}): Promise<OwnDaemon> {
     const daemon = await OwnDaemon.start({ program: DAEMON, cgroupRoot: this.cgroupName(), ...options });
     this.add(() => daemon[Symbol.asyncDispose]());
     return daemon;
