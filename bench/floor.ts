@@ -14,10 +14,13 @@ import { ConfigureRequest } from "../src/gen/executor/v1/executor.js";
 import { freshTask } from "./cycle.js";
 import { parseLatencies } from "./measure.js";
 import { BENCH_DIST, COMMAND } from "./options.js";
-import { outputOf, type Resources } from "./resources.js";
+import type { Resources } from "./resources.js";
 
 export class Floor {
-  private constructor(private readonly create: string) {}
+  private constructor(
+    private readonly resources: Resources,
+    private readonly create: string,
+  ) {}
 
   /** Has the daemon's own parts make the message, up to where the launcher would get it. */
   static async prepare(resources: Resources): Promise<Floor> {
@@ -26,7 +29,7 @@ export class Floor {
     if (asked.kind !== "serve") throw new TypeError("no configuration");
     const { config } = asked;
     const root = await openCgroupRoot({ root: resources.cgroupName() });
-    resources.add(async () => {
+    await resources.add(async () => {
       await root.sweep();
       await root.remove();
     });
@@ -61,12 +64,12 @@ export class Floor {
     });
     const file = join(directory, "create");
     await writeFile(file, message.subarray(HEADER_SIZE));
-    return new Floor(file);
+    return new Floor(resources, file);
   }
 
   /** Milliseconds of so many rounds. */
   async run(count: number): Promise<number[]> {
     const program = join(BENCH_DIST, "floor");
-    return parseLatencies(await outputOf(program, [this.create, String(count), COMMAND]));
+    return parseLatencies(await this.resources.outputOf(program, [this.create, String(count), COMMAND]));
   }
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { DEFAULT_CHROOT } from "../src/tasks/default-chroot.js";
 import { parseLatencies, percentile } from "./measure.js";
 import { BENCH_DIST, COMMAND, type BenchOptions } from "./options.js";
-import { outputOf, type Resources } from "./resources.js";
+import type { Resources } from "./resources.js";
 import type { Row } from "./rows.js";
 
 /** The user nobody, of Debian and of the kernel's overflow. */
@@ -38,11 +38,17 @@ export async function measurePeers(options: BenchOptions, resources: Resources):
     { name: "runc", how: "cgroupfs", command: ["runc", "--root", join(state, "runc"), ...runArgs] },
   ];
   const rows: Row[] = [];
-  for (const peer of peers) rows.push(await measure(peer, options.peerRuns, hybrid && peer.name === "crun"));
+  for (const peer of peers)
+    rows.push(await measure(resources, peer, options.peerRuns, hybrid && peer.name === "crun"));
   return rows;
 }
 
-async function measure({ name, how, command }: Peer, runs: number, withoutV2: boolean): Promise<Row> {
+async function measure(
+  resources: Resources,
+  { name, how, command }: Peer,
+  runs: number,
+  withoutV2: boolean,
+): Promise<Row> {
   const key = `${name}_p50`;
   const what = `${name} (${how}), p50`;
   const spawn = [join(BENCH_DIST, "spawn"), String(runs), ...command];
@@ -50,7 +56,7 @@ async function measure({ name, how, command }: Peer, runs: number, withoutV2: bo
   const unmount = ["unshare", "--mount", "sh", "-c", `umount ${UNIFIED} && exec "$0" "$@"`];
   const [program = "", ...args] = withoutV2 ? [...unmount, ...spawn] : spawn;
   try {
-    const value = percentile(parseLatencies(await outputOf(program, args)), 50);
+    const value = percentile(parseLatencies(await resources.outputOf(program, args)), 50);
     return { key, what, value, unit: "ms" };
   } catch (error) {
     return { key, what, skipped: error instanceof Error ? error.message : String(error) };

@@ -9,24 +9,30 @@ import { OwnDaemon, type OwnDaemonOptions } from "../src/cli/own-daemon.js";
 import { Undo } from "../src/tasks/undo.js";
 import { DAEMON } from "./options.js";
 
-const run = promisify(execFile);
+const execute = promisify(execFile);
 
 export class Resources implements AsyncDisposable {
-  private readonly undo = new Undo();
   private static names = 0;
+  private readonly undo = new Undo();
+  private readonly closing = new AbortController();
 
-  add(step: () => unknown): void {
+  /** Takes a step that is to be done at the end. After the end it is done at once, and the promise rejects. */
+  async add(step: () => unknown): Promise<void> {
+    if (this.closing.signal.aborted) {
+      await step();
+      throw new Error("the measurement is over");
+    }
     this.undo.add(step);
   }
 
   /** A directory below the system's temporary one. */
   async directory(): Promise<string> {
     const path = await mkdtemp(join(tmpdir(), "stockade-bench-"));
-    this.add(() => rm(path, { recursive: true, force: true }));
+    await this.add(() => rm(path, { recursive: true, force: true }));
     return path;
   }
 
-  /** A name of this process's own for a cgroup. */
+  /** A name for a cgroup that nothing else has. */
   cgroupName(): string {
     return `/stockade-bench-${process.pid}-${Resources.names++}`;
   }
@@ -34,21 +40,24 @@ export class Resources implements AsyncDisposable {
   /** A daemon of its own. */
   async daemon(options: Omit<OwnDaemonOptions, "program"> = {}): Promise<OwnDaemon> {
     const daemon = await OwnDaemon.start({ program: DAEMON, cgroupRoot: this.cgroupName(), ...options });
-    this.add(() => daemon[Symbol.asyncDispose]());
+    await this.add(() => daemon[Symbol.asyncDispose]());
     return daemon;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.undo.run((error) => process.stderr.write(`cannot clean up: ${String(error)}\n`));
+  /** What a program prints; rejects with its last words where it fails. */
+  async outputOf(program: string, args: readonly string[]): Promise<string> {
+    try {
+      const options = { maxBuffer: 2 ** 24, signal: this.closing.signal };
+      return (await execute(program, args, options)).stdout;
+    } catch (error) {
+      const { stderr = "", message } = error as Error & { stderr?: string };
+      const lastWords = stderr.trim().split("\n").at(-1) ?? "";
+      throw new Error(lastWords === "" ? message : lastWords, { cause: error });
+    }
   }
-}
 
-/** What a program prints; rejects with its last words where it fails. */
-export async function outputOf(program: string, args: readonly string[]): Promise<string> {
-  try {
-    return (await run(program, args, { maxBuffer: 2 ** 24 })).stdout;
-  } catch (error) {
-    const { stderr = "", message } = error as Error & { stderr?: string };
-    throw new Error(stderr.trim().split("\n").at(-1) ?? message, { cause: error });
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.closing.abort();
+    await this.undo.run((error) => process.stderr.write(`cannot clean up: ${String(error)}\n`));
   }
 }

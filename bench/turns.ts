@@ -24,7 +24,7 @@ export async function measureTurns(options: BenchOptions, resources: Resources):
     env: loopEnv(bareLoop),
   });
   const bareEnded = new Promise((resolve) => bare.once("close", resolve));
-  resources.add(() => bare.kill());
+  await resources.add(() => bare.kill());
   const daemon = await resources.daemon({
     env: {
       ...loopEnv(daemonLoop),
