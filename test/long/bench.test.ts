@@ -25,7 +25,7 @@ itRequires(["root", "cgroups"], "the quick bench writes a figure for each row", 
   const { rows } = JSON.parse(readFileSync(resolve(ROOT, "dist/bench.json"), "utf8")) as { rows: Row[] };
   expect(rows.map(({ key }) => key)).toEqual([
     ...["floor_p50", "floor_p99", "call_p50", "call_p99", "cycle_p50", "cycle_p99"],
-    ...["configure_p50", "start_p50", "wait_p50", "cycle_ratio"],
+    ...["configure_p50", "start_p50", "wait_p50", "cycle_ratio", "cycle_ratio_p10"],
     ...["tasks_per_second_1", "tasks_per_second_8", "tasks_per_second_32"],
     ...PEERS,
     ...["turn_longest", "turn_longest_with_gc", "turns_too_long", "stall_longest", "stall_longest_bare"],
