@@ -1,0 +1,306 @@
+/** A task as hostile as it can be with all system calls, and every odd way to end. */
+import { ExitReason, type Exit } from "../../src/client";
+import { isRoot, TestDaemon, until, type Ran } from "../support/daemon";
+import { died, exited, exitOf } from "../support/exits";
+import { FIXTURES, Fixtures } from "../support/fixtures";
+import { expectNothingLeft } from "../support/leftovers";
+import { has, itRequires } from "../support/requires";
+
+const MIB = 1 << 20;
+const { EXIT_REASON_FORCE_STOPPED: FORCE_STOPPED } = ExitReason;
+
+/** What test/fixtures/hostile.c ends with when it has made its attempts. */
+const DONE = 77;
+
+let daemon: TestDaemon;
+let fixtures: Fixtures;
+
+beforeAll(async () => {
+  fixtures = await Fixtures.make("hostile", "odd-end");
+  daemon = await TestDaemon.start({
+    ...fixtures.config,
+    log_bytes: MIB,
+    tmp_bytes: 4 * MIB,
+    shm_bytes: 4 * MIB,
+  });
+});
+
+afterAll(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+  await fixtures?.[Symbol.asyncDispose]();
+});
+
+afterEach(() => expectNothingLeft(daemon));
+
+function run(script: string): Promise<Ran> {
+  return daemon.run(script, { mounts: fixtures.mounts });
+}
+
+/**
+ * Name in the fixture, what is tried, what comes of it, and what for a plain user's task, whose init has its own
+ * uid. Several outcomes: kernels are built differently. OK is for what succeeds and does nothing.
+ */
+type Attempt = readonly [name: string, what: string, outcome: string, plain?: string];
+
+const SIGNALS: readonly Attempt[] = [
+  ["kill_init", "SIGKILL", "EPERM", "OK"],
+  ["stop_init", "SIGSTOP", "EPERM", "OK"],
+  ["tkill_init", "SIGKILL to its thread", "EPERM", "OK"],
+  ["tgkill_init", "SIGSEGV to its thread", "EPERM", "OK"],
+  ["queue_to_init", "SIGCHLD with a value", "EPERM", "OK"],
+  ["pidfd_kill_init", "SIGKILL by pidfd", "EPERM", "OK"],
+];
+
+const TRACING: readonly Attempt[] = [
+  ["attach_init", "PTRACE_ATTACH", "EPERM"],
+  ["seize_init", "PTRACE_SEIZE", "EPERM"],
+  ["read_init", "process_vm_readv", "EPERM"],
+  ["write_init", "process_vm_writev", "EPERM"],
+  ["compare_init", "kcmp", "EPERM"],
+  ["robust_list_of_init", "get_robust_list", "EPERM"],
+  ["measure_init", "perf_event_open", "EACCES|EPERM"],
+  ["pidfd_take_from_init", "pidfd_getfd", "EPERM"],
+  ["reclaim_init", "process_madvise", "EACCES|EPERM"],
+  ["move_pages_of_init", "move_pages", "EPERM"],
+  ["memory_of_init", "/proc/1/mem", "EACCES"],
+  ["environment_of_init", "/proc/1/environ", "EACCES"],
+  ["maps_of_init", "/proc/1/maps", "EACCES"],
+  ["descriptors_of_init", "/proc/1/fd", "EACCES"],
+  ["root_of_init", "/proc/1/root", "EACCES"],
+  ["cwd_of_init", "/proc/1/cwd", "EACCES"],
+  ["mounts_of_init", "setns to /proc/1/ns/mnt", "EACCES"],
+  ["user_ns_of_init", "setns to /proc/1/ns/user", "EACCES"],
+  ["pid_ns_of_init", "setns to /proc/1/ns/pid", "EACCES"],
+  ["cgroup_ns_of_init", "setns to /proc/1/ns/cgroup", "EACCES"],
+  ["pidfd_enter_init", "setns to its pidfd", "EPERM"],
+];
+
+const SCHEDULING: readonly Attempt[] = [
+  ["renice_init", "setpriority of init", "EPERM"],
+  ["idle_init", "sched_setscheduler of init", "EPERM"],
+  ["pin_init", "sched_setaffinity of init", "EPERM"],
+  ["starve_init_of_io", "ioprio_set of init", "EPERM"],
+  // SECURITY.md has it: the limits of a process of one's own uid may be changed.
+  ["limit_init", "prlimit of init", "EPERM", "OK"],
+  ["raise_oom_score", "/proc/1/oom_score_adj", "EACCES|EROFS"],
+  ["renice_host", "a nice value of -20", "EACCES"],
+  ["real_time", "SCHED_FIFO", "EPERM"],
+];
+
+const NAMESPACES: readonly Attempt[] = [
+  ["unshare_mounts", "a mount namespace", "EPERM"],
+  ["unshare_pids", "a pid namespace", "EPERM"],
+  ["unshare_network", "a network namespace", "EPERM"],
+  ["own_mounts", "setns to its own mounts", "EPERM"],
+  // A user namespace can be made, and is of little use.
+  ["unshare_users", "a user namespace", "OK"],
+  ["clone_users", "a child in a user namespace", "OK"],
+  ["user_ns_map", "to map uids there", "EROFS"],
+  ["user_ns_tmpfs", "a tmpfs over its own /tmp there", "OK"],
+  ["user_ns_remount", "to make the root writable there", "EPERM"],
+  ["user_ns_uncover", "to unmount what hides something there", "EINVAL"],
+  ["user_ns_proc", "a writable /proc there", "EPERM"],
+  ["user_ns_cgroups", "to write to cgroups mounted there", "EACCES"],
+  ["user_ns_network", "a network namespace there", "OK"],
+  ["user_ns_ptrace", "to trace init from there", "EPERM"],
+  ["user_ns_kill", "to kill init from there", "EPERM", "OK"],
+];
+
+const FILES: readonly Attempt[] = [
+  ["mount_tmpfs", "to mount a tmpfs", "EPERM"],
+  ["mount_cgroups", "to mount cgroups", "EPERM"],
+  ["remount_root", "to make the root writable", "EPERM"],
+  ["uncover_proc", "to unmount /proc", "EPERM"],
+  ["clone_root", "open_tree of the root", "EPERM"],
+  ["new_file_system", "fsopen", "EPERM"],
+  ["pivot", "pivot_root", "EPERM"],
+  ["change_root", "chroot", "EPERM"],
+  ["open_by_handle", "open_by_handle_at", "EPERM"],
+  ["climb", "more .. than there are directories", "OK"],
+  ["make_device", "mknod of /dev/mem", "EPERM"],
+  ["open_sysrq", "/proc/sysrq-trigger", "EACCES|EROFS|ENOENT"],
+  ["open_sysctl", "/proc/sys/kernel/core_pattern", "EACCES|EROFS"],
+  ["open_own_sysctl", "/proc/sys/kernel/hostname", "EACCES|EROFS"],
+  ["open_kernel_memory", "/dev/mem", "ENOENT"],
+  ["open_kernel_log", "/dev/kmsg", "ENOENT"],
+  ["open_cgroups", "/sys/fs/cgroup", "ENOENT"],
+  ["swap_local", "to rename /local into /alloc", "EXDEV"],
+  ["swap_shared", "to rename a directory of /alloc", "EACCES", "EXDEV"],
+  ["swap_link", "a symbolic link in /alloc", "EACCES", "EROFS"],
+  ["swap_mount", "to remove a directory of /alloc", "EACCES", "EROFS"],
+  ["swap_binary", "to rename the host's shell", "EROFS"],
+];
+
+const KERNEL: readonly Attempt[] = [
+  ["reboot_wrongly", "reboot", "EPERM"],
+  ["load_kernel", "kexec_load", "EPERM|ENOSYS"],
+  ["load_module", "finit_module", "EPERM|ENOSYS"],
+  ["unload_module", "delete_module", "EPERM|ENOSYS"],
+  ["swap_on", "swapon", "EPERM|ENOSYS"],
+  ["swap_off", "swapoff", "EPERM|ENOSYS"],
+  ["account", "acct", "EPERM|ENOSYS"],
+  ["set_time", "settimeofday", "EPERM"],
+  ["set_clock", "clock_settime", "EPERM"],
+  ["set_host_name", "sethostname", "EPERM"],
+  ["silence_kernel_log", "syslog", "EPERM"],
+  ["take_ports", "iopl", "EPERM|ENOSYS"],
+  ["measure_host", "perf_event_open of a CPU", "EACCES|EPERM"],
+  // The host may allow anybody these two.
+  ["load_bpf", "a map of bpf", "EPERM|ENOSYS|OK"],
+  ["make_ring", "io_uring_setup", "EINVAL|EPERM|ENOSYS"],
+  ["raise_capability", "capset", "EPERM"],
+  ["become_root", "setresuid to 0", "EPERM", "EINVAL"],
+  ["become_group", "setgroups to 0", "EPERM"],
+  ["type_on_terminal", "TIOCSTI to its terminal", "ENXIO"],
+  ["type_on_stdin", "TIOCSTI to its stdin", "ENOTTY"],
+];
+
+const FILLS: readonly Attempt[] = [
+  ["fill_names", "all inodes of /tmp", "ENOSPC"],
+  ["fill_tmp", "all bytes of /tmp", "ENOSPC"],
+  ["fill_shm", "all bytes of /dev/shm", "ENOSPC"],
+  ["fill_descriptors", "all descriptors", "EMFILE"],
+  ["fill_inotify", "all inotify instances", "EMFILE|ENOSPC"],
+];
+
+/** Alone, it finds nobody. */
+const KILL_ALL: Attempt = ["kill_all", "kill(-1)", "ESRCH"];
+
+const ALL = [SIGNALS, TRACING, SCHEDULING, NAMESPACES, FILES, KERNEL, FILLS].flat();
+
+function expected([, , outcome, plain = outcome]: Attempt): string[] {
+  return (isRoot() ? outcome : plain).split("|");
+}
+
+/** "kill_init EPERM" lines, each held against the attempt of its place. */
+function expectOutcomes(stdout: string, attempts: readonly Attempt[]): void {
+  const lines = stdout.trimEnd().split("\n");
+  expect(lines.map((line) => line.split(" ")[0])).toEqual(attempts.map(([name]) => name));
+  attempts.forEach((attempt, index) =>
+    expect(expected(attempt).map((outcome) => `${attempt[0]} ${outcome}`)).toContain(lines[index]),
+  );
+}
+
+describe.each([
+  ["signals init", [...SIGNALS, KILL_ALL]],
+  ["traces init and enters what is init's", TRACING],
+  ["takes CPU, I/O and memory from init", SCHEDULING],
+  ["makes and enters namespaces", NAMESPACES],
+  ["mounts, climbs and swaps", FILES],
+  ["asks for what is root's", KERNEL],
+  ["fills what it has", FILLS],
+] as const)("a task that %s", (_kind, attempts: readonly Attempt[]) => {
+  it.each(attempts.map((attempt) => [attempt[0], attempt[1], attempt] as const))(
+    "tries %s: %s",
+    async (name, _what, attempt) => {
+      const { exit, stdout } = await run(`exec ${FIXTURES}/hostile ${name}`);
+      expectOutcomes(stdout, [attempt]);
+      expect(exit).toMatchObject(exited(DONE));
+    },
+  );
+});
+
+it("a task that tries all of it ends by itself; its neighbour and the daemon go on as before", async () => {
+  const descriptors = daemon.descriptors();
+  const neighbour = await daemon.started();
+  const lines = ALL.map(([name]) => `${FIXTURES}/hostile ${name};`).join(" ");
+  const { exit, stdout } = await run(`${lines} exec ${FIXTURES}/hostile kill_all`);
+  expectOutcomes(stdout, [...ALL, KILL_ALL]);
+  expect(exit).toMatchObject({ ...exited(DONE), oomKilled: false, stdoutDroppedBytes: 0n });
+  expect(process.kill(neighbour.pid, 0)).toBe(true);
+  expect((await daemon.client.forceStop(neighbour.id)).exit).toMatchObject(died(9, FORCE_STOPPED));
+  expect((await run("exit 3")).exit).toMatchObject(exited(3));
+  await until(() => daemon.descriptors() <= descriptors);
+});
+
+itRequires("cgroups", "a task that fills its processes has no more than its limit", async () => {
+  const fill: Attempt = ["fill_processes", "all processes", "EAGAIN"];
+  const args = ["-c", `exec ${FIXTURES}/hostile fill_processes`];
+  const id = await daemon.configure({ command: "/bin/sh", args, mounts: fixtures.mounts });
+  await daemon.client.limit({ id, resources: { pidsMax: 64n } });
+  await daemon.client.start(id);
+  expect(await exitOf(daemon.client, id)).toMatchObject(exited(DONE));
+  expectOutcomes((await daemon.output(id)).stdout, [fill]);
+});
+
+it("a task that fills its logs loses what is beyond their cap, to the byte", async () => {
+  const over = 123_457;
+  const script = `head -c ${MIB + over} /dev/zero; head -c ${2 * MIB} /dev/zero >&2; exit 5`;
+  const { exit, stdout, stderr } = await run(script);
+  expect(exit).toMatchObject({
+    ...exited(5),
+    stdoutDroppedBytes: BigInt(over),
+    stderrDroppedBytes: BigInt(MIB),
+  });
+  expect([stdout.length, stderr.length]).toEqual([MIB, MIB]);
+});
+
+it("what a task has put where the next one's is to be does not lead astray", async () => {
+  const name = daemon.freshName();
+  const request = { allocId: name, taskName: name };
+  const traps = [
+    `ln -sf /etc /local/${name}.stdout; mkfifo /local/${name}.stderr`,
+    `rm -f /local/${name}.*; mkdir -p /local/${name}.stdout/x /local/${name}.stderr`,
+    "for d in data tmp logs; do ln -s / /alloc/$d/link; mkfifo /alloc/$d/fifo; done",
+    "chmod 0 /local",
+  ];
+  for (const trap of traps) {
+    const { exit, stdout } = await daemon.run(`echo in; ${trap}; exit 6`, request);
+    expect([trap, exit, stdout]).toEqual([trap, expect.objectContaining(exited(6)), "in\n"]);
+  }
+  expect((await daemon.run("echo in", request)).stdout).toBe("in\n");
+});
+
+/** A way of test/fixtures/odd-end.c, with its number. */
+type End = readonly [way: string, what: string, exit: Partial<Exit>];
+
+const ENDS: readonly End[] = [
+  ["exec_over 100", "execs itself a hundred times", exited(40)],
+  ["exec_from_thread 41", "execs from another thread", exited(41)],
+  ["vfork_and_die 42", "has a child that dies in vfork", exited(42)],
+  ["fork_twice 43", "has a grandchild that aborts and a child that is killed", exited(43)],
+  ["main_thread_first 44", "ends its main thread, then exits from another", exited(44)],
+  ["all_threads 45", "ends each of its threads, the main one first", exited(45)],
+  ["traced_by_child 46", "is traced by its child, and told to exit", exited(46)],
+  ["wide_code 0", "exits with all bits set", exited(255)],
+  ["leave 259", "exits with more than a byte", exited(3)],
+  ["close_all 47", "leaves a child in a session without a descriptor", exited(47)],
+  ["close_output 48", "closes its output at once", exited(48)],
+  ["zombies 49", "leaves a thousand zombies", exited(49)],
+  ["subreaper 50", "takes its orphans from init", exited(50)],
+  ["killed_while_stopped 0", "is killed while it is stopped", died(9)],
+  ["killed_with_threads 0", "is killed with threads", died(9)],
+  ["killed_by_tracers_end 0", "is killed by its tracer's end", died(9)],
+  ["strict 0", "breaks seccomp's strict mode", died(9)],
+  ["filtered 0", "breaks a seccomp filter", died(31)],
+];
+
+describe("a main process that", () => {
+  it.each(ENDS)("ends with %s: %s", async (way, _what, exit) => {
+    const ran = await run(`exec ${FIXTURES}/odd-end ${way}`);
+    expect(ran.exit).toMatchObject({ ...exit, oomKilled: false });
+  });
+
+  itRequires("cgroups", "exits, held by a child that traces it, can be stopped", async () => {
+    const args = ["zombie_of_tracer", "51"];
+    const { id } = await daemon.started({
+      command: `${FIXTURES}/odd-end`,
+      args,
+      mounts: fixtures.mounts,
+    });
+    await until(async () => (await daemon.output(id)).stdout === "held\n");
+    const { exit } = await daemon.client.forceStop(id);
+    expect(exit).toMatchObject({ ...exited(51), reason: FORCE_STOPPED });
+  });
+
+  /** Nothing happens: ignored by default, or a stop of what has no job control. */
+  const HARMLESS = [17, 18, 20, 21, 22, 23, 28];
+  const STOP = 19;
+  const signals = [...Array.from({ length: 34 }, (_, index) => index + 1), 64].filter((s) => s !== STOP);
+
+  it.each(signals)("sends itself signal %d dies of it, or goes on where that is no death", async (signal) => {
+    const { exit } = await run(`exec ${FIXTURES}/odd-end send_self ${signal}`);
+    expect(exit).toMatchObject(HARMLESS.includes(signal) ? exited(99) : died(signal));
+    if (has("core-dumps")) expect(exit.coreDumped).toBe(false);
+  });
+});
