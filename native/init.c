@@ -8,6 +8,7 @@
  *             launcher that goes is not missed.
  *   gate      the command's last word before exec, or its closing.
  *   signals   SIGCHLD: reaps whatever ends; with the main process, the task ends.
+ *   command   the main process has ended, though a tracer that does not wait keeps it from being reaped.
  *   pipes     output, moved to the logs.
  *
  * The end: what is left in the pid namespace is killed and reaped, the pipes drained of
@@ -64,7 +65,7 @@ struct init {
 	int command_pidfd;
 	pid_t command;
 	bool let_go; /* START has been passed on */
-	bool ended;  /* the main process has been reaped */
+	bool ended;  /* the main process has, be it reaped or not */
 	struct exit_record exit;
 };
 
@@ -365,7 +366,6 @@ static void say_ready(struct init *init)
 	control.header.cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(&control.header), &init->command_pidfd, sizeof(int));
 	(void)sendmsg(init->channels.control, &message, MSG_NOSIGNAL);
-	close_fd(&init->command_pidfd);
 }
 
 static void say_fault(struct init *init, const struct fault *fault)
@@ -469,7 +469,7 @@ static void take_word(struct init *init)
 	(void)send(init->gate, &word.start_size, sizeof(word.start_size), MSG_NOSIGNAL);
 }
 
-enum { CONTROL, GATE, SIGNALS, STDOUT, STDERR, SOURCES };
+enum { CONTROL, GATE, SIGNALS, COMMAND, STDOUT, STDERR, SOURCES };
 
 static void serve(struct init *init)
 {
@@ -477,6 +477,7 @@ static void serve(struct init *init)
 		[CONTROL] = {.fd = init->channels.control, .events = POLLIN},
 		[GATE] = {.fd = init->gate, .events = POLLIN},
 		[SIGNALS] = {.fd = init->signals, .events = POLLIN},
+		[COMMAND] = {.fd = init->command_pidfd, .events = POLLIN},
 		[STDOUT] = {.fd = init->outputs[0].pipe, .events = POLLIN},
 		[STDERR] = {.fd = init->outputs[1].pipe, .events = POLLIN},
 	};
@@ -491,6 +492,9 @@ static void serve(struct init *init)
 		settle_gate(init);
 	if (sources[SIGNALS].revents)
 		take_signals(init);
+	/* A zombie is its tracer's to reap first. Nothing tells init of it; end_all kills the tracer. */
+	if (sources[COMMAND].revents)
+		init->ended = true;
 	if (sources[CONTROL].revents && init->channels.control >= 0)
 		take_word(init);
 }

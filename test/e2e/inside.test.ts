@@ -363,7 +363,12 @@ describe("init", () => {
       const record = daemon.recordDir(id).replace(/^.*(?=\/tasks\/)/, "");
       const held = readdirSync(`/proc/${init}/fd`)
         .map((fd) => readlinkSync(`/proc/${init}/fd/${fd}`))
-        .map((target) => target.replace(/:\[[0-9]+\]$/, "").replace(/^.*(?=\/tasks\/)/, ""))
+        .map((target) =>
+          target
+            .replace("anon_inode:[pidfd]", "pidfd")
+            .replace(/:\[[0-9]+\]$/, "")
+            .replace(/^.*(?=\/tasks\/)/, ""),
+        )
         // Its standard streams, if it has any.
         .filter((target) => target !== "/dev/null");
       expect(held.sort()).toEqual([
@@ -373,6 +378,8 @@ describe("init", () => {
         `${record}/log/stderr`,
         `${record}/log/stdout`,
         "anon_inode:[signalfd]",
+        // The command's: it ends also where a tracer keeps init from reaping it.
+        "pidfd",
         "pipe",
         "pipe",
         // To the launcher.

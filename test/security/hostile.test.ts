@@ -264,6 +264,7 @@ const ENDS: readonly End[] = [
   ["traced_by_child 46", "is traced by its child, and told to exit", exited(46)],
   ["wide_code 0", "exits with all bits set", exited(255)],
   ["leave 259", "exits with more than a byte", exited(3)],
+  ["zombie_of_tracer 51", "is kept a zombie by a child that traces it", exited(51)],
   ["close_all 47", "leaves a child in a session without a descriptor", exited(47)],
   ["close_output 48", "closes its output at once", exited(48)],
   ["zombies 49", "leaves a thousand zombies", exited(49)],
@@ -279,18 +280,6 @@ describe("a main process that", () => {
   it.each(ENDS)("ends with %s: %s", async (way, _what, exit) => {
     const ran = await run(`exec ${FIXTURES}/odd-end ${way}`);
     expect(ran.exit).toMatchObject({ ...exit, oomKilled: false });
-  });
-
-  itRequires("cgroups", "exits, held by a child that traces it, can be stopped", async () => {
-    const args = ["zombie_of_tracer", "51"];
-    const { id } = await daemon.started({
-      command: `${FIXTURES}/odd-end`,
-      args,
-      mounts: fixtures.mounts,
-    });
-    await until(async () => (await daemon.output(id)).stdout === "held\n");
-    const { exit } = await daemon.client.forceStop(id);
-    expect(exit).toMatchObject({ ...exited(51), reason: FORCE_STOPPED });
   });
 
   /** Nothing happens: ignored by default, or a stop of what has no job control. */
