@@ -130,6 +130,19 @@ static int new_session(struct init *init, struct fault *reterr)
 	return 0;
 }
 
+/*
+ * Who has a session keyring has the keys in it, whatever his uid: the daemon's would be open to the task. A
+ * kernel without keys, or one that lets nobody ask for them, keeps them from the task too. A plain user's tasks
+ * share his own keyring in any case: that he may have no more keys is no reason to run none of them.
+ */
+static int new_keyring(struct init *init, struct fault *reterr)
+{
+	if (sys_new_session_keyring() < 0 && errno != ENOSYS && errno != EPERM &&
+	    !(in_user_ns(init) && errno == EDQUOT))
+		return fail(reterr, STEP_NEW_KEYRING);
+	return 0;
+}
+
 static int open_records(struct init *init, struct fault *reterr)
 {
 	return open_record(init->spec->record_dir, &init->record, &init->record_dir, reterr);
@@ -334,10 +347,11 @@ static int verify_privileges(struct init *init, struct fault *reterr)
 }
 
 static int (*const steps[])(struct init *, struct fault *) = {
-	close_inherited, map_ids,	 new_session,	open_records,  make_private,	make_alloc,
-	make_task,	 link_task_logs, embed,		root_mount,    binds,		task_mounts,
-	proc_mount,	 dev_mount,	 tmp_mounts,	seal,	       pivot,		set_hostname,
-	raise_loopback,	 create_pipes,	 clone_command, await_command, drop_privileges, verify_privileges,
+	close_inherited, map_ids,	new_session,   new_keyring,	open_records,
+	make_private,	 make_alloc,	make_task,     link_task_logs,	embed,
+	root_mount,	 binds,		task_mounts,   proc_mount,	dev_mount,
+	tmp_mounts,	 seal,		pivot,	       set_hostname,	raise_loopback,
+	create_pipes,	 clone_command, await_command, drop_privileges, verify_privileges,
 };
 
 /* A launcher that is not there to hear it is not missed. */

@@ -648,6 +648,8 @@ static void prepare(bool own_users)
 	if (close_all_but(keep, 4) < 0)
 		give_up();
 	reset_signals();
+	/* Each init makes one of its own; this one is for those that may not (see new_keyring). */
+	(void)sys_new_session_keyring();
 	(void)umask(0); /* modes are what the steps say */
 	rename_process("stockade-launcher");
 	error = own_users && unshare(CLONE_NEWUSER) < 0 ? errno : 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <signal.h>
@@ -78,6 +79,11 @@ int sys_fsmount(int fd, unsigned int attributes)
 int sys_close_range(unsigned int first, unsigned int last)
 {
 	return (int)syscall(SYS_close_range, first, last, 0);
+}
+
+int sys_new_session_keyring(void)
+{
+	return syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 ? -1 : 0;
 }
 
 static int open_resolved(int dirfd, const char *path, int flags, uint64_t resolve)

@@ -25,6 +25,9 @@ int sys_fsconfig_create(int fd);
 int sys_fsmount(int fd, unsigned int attributes);
 int sys_close_range(unsigned int first, unsigned int last);
 
+/* Leaves the inherited session keyring for a new one that has no name. */
+int sys_new_session_keyring(void);
+
 /* Opens below dirfd only, following no link of any kind (I6). */
 int open_beneath(int dirfd, const char *path, int flags);
 

@@ -10,6 +10,7 @@ export const HELPER_STEP_WORDS = {
   CLOSE_INHERITED: "close inherited descriptors",
   MAP_IDS: "map the users of the user namespace",
   NEW_SESSION: "start a session",
+  NEW_KEYRING: "make a session keyring",
   OPEN_RECORD: "open the exit record and the logs",
   MAKE_PRIVATE: "detach from the host's mounts",
   MAKE_ALLOC_DIR: "make the alloc directory",

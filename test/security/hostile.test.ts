@@ -1,4 +1,7 @@
 /** A task as hostile as it can be with all system calls, and every odd way to end. */
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+
 import { ExitReason, type Exit } from "../../src/client";
 import { isRoot, TestDaemon, until, type Ran } from "../support/daemon";
 import { died, exited, exitOf } from "../support/exits";
@@ -9,6 +12,8 @@ import { has, itRequires } from "../support/requires";
 const MIB = 1 << 20;
 const { EXIT_REASON_FORCE_STOPPED: FORCE_STOPPED } = ExitReason;
 
+const KEYRINGS = { what: "keyrings", met: existsSync("/proc/keys") };
+
 /** What test/fixtures/hostile.c ends with when it has made its attempts. */
 const DONE = 77;
 
@@ -16,7 +21,7 @@ let daemon: TestDaemon;
 let fixtures: Fixtures;
 
 beforeAll(async () => {
-  fixtures = await Fixtures.make("hostile", "odd-end");
+  fixtures = await Fixtures.make("hostile", "odd-end", "session-keyring");
   daemon = await TestDaemon.start({
     ...fixtures.config,
     log_bytes: MIB,
@@ -221,6 +226,14 @@ itRequires("cgroups", "a task that fills its processes has no more than its limi
   await daemon.client.start(id);
   expect(await exitOf(daemon.client, id)).toMatchObject(exited(DONE));
   expectOutcomes((await daemon.output(id)).stdout, [fill]);
+});
+
+itRequires(KEYRINGS, "a task has neither the daemon's session keyring nor another task's", async () => {
+  const program = "session-keyring";
+  const own = execFileSync(`${fixtures.directory}/${program}`, { encoding: "utf8" });
+  const first = await run(`exec ${FIXTURES}/${program}`);
+  const second = await run(`exec ${FIXTURES}/${program}`);
+  expect(new Set([own, first.stdout, second.stdout, "-1\n"]).size).toBe(4);
 });
 
 it("a task that fills its logs loses what is beyond their cap, to the byte", async () => {
