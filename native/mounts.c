@@ -313,6 +313,34 @@ int seal_root(int root, struct fault *reterr)
 	return 0;
 }
 
+/*
+ * Puts the root below an empty one, in a directory of it, and enters that. The kernel makes no user namespace
+ * for a process whose root is not its mount namespace's (unshare(2), EPERM): with one, a task would have every
+ * capability over whatever of the kernel it can then unshare. What a task could climb to by leaving its root,
+ * which takes a capability that it has not, holds nothing.
+ */
+static int put_below(struct fault *reterr)
+{
+	static const char below[] = "task";
+	enum { BASE_BYTES = 4096 };
+	int base = new_tmpfs(BASE_BYTES, "0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	int result = -1;
+
+	if (base < 0 || mkdirat(base, below, 0755) < 0 || set_attributes(base, MOUNT_ATTR_RDONLY, false) < 0)
+		goto done;
+	/* It has to be mounted somewhere before it can be the root; then it is there no more. */
+	if (attach(fcntl(base, F_DUPFD_CLOEXEC, 0), open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
+		goto done;
+	if (fchdir(base) < 0 || sys_pivot_root(".", below) < 0 || chroot(below) < 0 || chdir("/") < 0)
+		goto done;
+	result = 0;
+done:
+	if (result < 0)
+		(void)fail(reterr, STEP_PIVOT_ROOT);
+	close_fd(&base);
+	return result;
+}
+
 /* The old root is stacked on the new one, then taken away (pivot_root(2), NOTES). */
 int pivot_root_to(int root, struct fault *reterr)
 {
@@ -320,5 +348,5 @@ int pivot_root_to(int root, struct fault *reterr)
 		return fail(reterr, STEP_PIVOT_ROOT);
 	if (syscall(SYS_umount2, ".", MNT_DETACH_FLAG) < 0 || chdir("/") < 0)
 		return fail(reterr, STEP_PIVOT_ROOT);
-	return 0;
+	return put_below(reterr);
 }

@@ -372,8 +372,8 @@ describe("init", () => {
         // Its standard streams, if it has any.
         .filter((target) => target !== "/dev/null");
       expect(held.sort()).toEqual([
-        // The task's own: by it init sees whether the command has been executed.
-        "/proc",
+        // The task's own, below the root of its mounts: by it init sees whether the command has been executed.
+        "/task/proc",
         `${record}/exit`,
         `${record}/log/stderr`,
         `${record}/log/stdout`,
