@@ -29,6 +29,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -438,19 +439,28 @@ static void settle_gate(struct init *init)
 	say_fault(init, &said);
 }
 
-static void reap(struct init *init)
+/*
+ * Answers whether there is still a child. A child can make init its tracer (PTRACE_TRACEME needs no leave of it):
+ * what stops that one is no end, and it is let go, with the signal that has stopped it.
+ */
+static bool reap(struct init *init)
 {
 	pid_t pid;
 	int status;
 
 	settle_gate(init);
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (WIFSTOPPED(status)) {
+			(void)ptrace(PTRACE_DETACH, pid, NULL, (void *)(uintptr_t)WSTOPSIG(status));
+			continue;
+		}
 		if (pid != init->command)
 			continue;
 		init->ended = true;
 		init->exit.wait_status = status;
 		init->exit.exited_ns = now_ns(CLOCK_REALTIME);
 	}
+	return pid == 0;
 }
 
 static void take_signals(struct init *init)
@@ -459,7 +469,7 @@ static void take_signals(struct init *init)
 
 	while (read(init->signals, &info, sizeof(info)) > 0)
 		;
-	reap(init);
+	(void)reap(init);
 }
 
 /*
@@ -524,8 +534,7 @@ static void end_all(struct init *init)
 		};
 
 		(void)kill(-1, SIGKILL); /* ESRCH: nobody is left */
-		reap(init);
-		if (waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD)
+		if (!reap(init))
 			return;
 		(void)poll(sources, 3, -1);
 		take_signals(init);
