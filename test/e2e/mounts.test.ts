@@ -1,12 +1,28 @@
 /** mounts and work_dir: host paths where a task asks for them, as far as policy goes. */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import type { ConfigureRequest, Mount } from "../../src/client";
+import { ChrootMethod, type ConfigureRequest, type Mount } from "../../src/client";
 import { failure, isRoot, TestDaemon } from "../support/daemon";
 import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
 import { allocs, ownerAndMode, records, Scratch } from "../support/task-files";
+
+/** Prints a file. */
+const SHOW = `
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+	FILE *file = argc == 2 ? fopen(argv[1], "r") : NULL;
+
+	if (!file)
+		return 1;
+	for (int c; (c = getc(file)) != EOF;)
+		putchar(c);
+	return 0;
+}
+`;
 
 const DEFAULT = ["/bin", "/etc", "/lib", "/lib32", "/lib64", "/usr/bin", "/usr/lib"];
 
@@ -16,11 +32,12 @@ let scratch: Scratch;
 beforeAll(async () => {
   scratch = new Scratch();
   scratch.sh(`
-    mkdir -p shown/deep written outside
+    mkdir -p shown/deep shown/programs written outside
     echo one >shown/one; echo two >shown/deep/two; echo secret >outside/secret; echo old >written/old
     chmod 777 shown written; chmod 666 shown/one written/old
     ln -s deep shown/inward; ln -s ../outside shown/outward; ln -s /etc shown/etc; ln -s ../written shown/rw
   `);
+  scratch.compile("shown/programs/show", SHOW);
   daemon = await TestDaemon.start({
     allowed_paths: [
       ...[...DEFAULT, join(scratch.path, "shown")].map((path) => ({ path })),
@@ -39,6 +56,85 @@ afterAll(async () => {
 function mount(source: string, target: string, readOnly = true): Mount {
   return { source: join(scratch.path, source), target, readOnly };
 }
+
+/** What of a mount's flags says what can be done in it. */
+const FLAGS = ["ro", "rw", "nosuid", "nodev", "noexec"];
+
+const SHOWN = "ro nosuid nodev";
+const WRITTEN = "rw nosuid nodev";
+const DEVICE = "rw nosuid noexec";
+
+/** Every mount that a task has, whatever it asks for, with its flags. */
+const OWN: Readonly<Record<string, string>> = {
+  "/": SHOWN,
+  // Where it is the task's user's, it is sealed, with the shared directories on top.
+  ...(isRoot()
+    ? { "/alloc": WRITTEN }
+    : { "/alloc": SHOWN, "/alloc/data": WRITTEN, "/alloc/logs": WRITTEN, "/alloc/tmp": WRITTEN }),
+  "/local": WRITTEN,
+  "/tmp": WRITTEN,
+  "/proc": "ro nosuid nodev noexec",
+  "/dev": "ro nosuid noexec",
+  "/dev/pts": DEVICE,
+  "/dev/shm": WRITTEN,
+  ...Object.fromEntries(
+    ["full", "null", "random", "tty", "urandom", "zero"].map((name) => [`/dev/${name}`, DEVICE]),
+  ),
+};
+
+/** The target and the flags of each line of a mountinfo, sorted. */
+function flagsOf(mountinfo: string): [string, string][] {
+  return mountinfo
+    .trim()
+    .split("\n")
+    .map((line) => line.split(" "))
+    .map(([, , , , target = "", flags = ""]): [string, string] => {
+      const has = flags.split(",");
+      return [target, FLAGS.filter((flag) => has.includes(flag)).join(" ")];
+    })
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** With what the host has mounted below a bind: it has the bind's flags. */
+function expectFlags(mountinfo: string, binds: Readonly<Record<string, string>>): void {
+  const table = { ...OWN, ...binds };
+  const found = flagsOf(mountinfo);
+  const below = found
+    .filter(([target]) => !(target in table))
+    .map(([target]): [string, string] => {
+      const [, flags = ""] = Object.entries(binds).find(([bind]) => target.startsWith(`${bind}/`)) ?? [];
+      return [target, flags];
+    });
+  const expected = [...Object.entries(table), ...below].sort(([a], [b]) => (a < b ? -1 : 1));
+  expect(found).toEqual(expected);
+}
+
+describe("each mount of a task has its exact flags", () => {
+  const programs = ["/bin", "/lib", "/lib64", "/usr/bin", "/usr/lib"].filter((path) => existsSync(path));
+
+  it("where the host's paths are bound", async () => {
+    const { stdout } = await daemon.run("cat /proc/self/mountinfo", {
+      chroot: Object.fromEntries(programs.map((path) => [path, path])),
+      mounts: [mount("shown", "/shown"), mount("written", "/deep/written", false)],
+    });
+    expectFlags(stdout, {
+      ...Object.fromEntries(programs.map((path) => [path, SHOWN])),
+      "/shown": SHOWN,
+      "/deep/written": WRITTEN,
+    });
+  });
+
+  it("where they are linked", async () => {
+    const { stdout } = await daemon.run("", {
+      command: "/linked/show",
+      args: ["/proc/self/mountinfo"],
+      chroot: { [join(scratch.path, "shown/programs")]: "/linked" },
+      chrootMethod: ChrootMethod.CHROOT_METHOD_LINK,
+      mounts: [mount("shown", "/shown"), mount("written", "/written", false)],
+    });
+    expectFlags(stdout, { "/linked": SHOWN, "/shown": SHOWN, "/written": WRITTEN });
+  });
+});
 
 describe("a read-only mount", () => {
   it("shows a directory, in which nothing can be written, not even what is open to all", async () => {
