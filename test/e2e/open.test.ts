@@ -167,7 +167,7 @@ describe("Open of what is no task of this daemon", () => {
     );
   });
 
-  it("touches nothing for a pid that is another's by now", async () => {
+  it("touches nothing for the pid of a process that is no task", async () => {
     const other = spawn("/bin/sleep", ["1000"], { stdio: "ignore" });
     try {
       await expectRefused(() => [`PID:${other.pid}:${OTHER_UUID}`, `PID:${other.pid}`]);

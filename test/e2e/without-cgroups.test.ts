@@ -1,28 +1,20 @@
 /** A root's daemon on a host whose cgroups it cannot use. */
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-
 import { OwnDaemon } from "../../src/cli/own-daemon";
 import { ExitReason } from "../../src/client";
-import { failure, PROGRAM } from "../support/daemon";
+import { failure } from "../support/daemon";
 import { itRequires } from "../support/requires";
+import { Scratch } from "../support/task-files";
+import { programWithoutCgroups } from "../support/without-cgroups";
 
-let scratch: string;
+let scratch: Scratch;
 let program: string;
 
 beforeAll(() => {
-  scratch = mkdtempSync(join(tmpdir(), "stockade-without-cgroups-"));
-  program = join(scratch, "stockaded");
-  // In a mount namespace of its own, with no cgroup mounted.
-  const script = 'umount -l /sys/fs/cgroup && exec "$0" "$@"';
-  writeFileSync(program, `#!/bin/sh\nexec unshare -m sh -c '${script}' ${PROGRAM} "$@"\n`);
-  chmodSync(program, 0o755);
+  scratch = new Scratch();
+  program = programWithoutCgroups(scratch);
 });
 
-afterAll(() => {
-  rmSync(scratch, { recursive: true });
-});
+afterAll(() => scratch[Symbol.dispose]());
 
 const request = { allocId: "a", taskName: "t", command: "/bin/sh", args: ["-c", "sleep 1000 & exit 3"] };
 
