@@ -95,10 +95,10 @@ export class TestDaemon implements AsyncDisposable {
     return [...this.taskCgroups(), ...this.taskMounts(), ...this.taskProcesses()];
   }
 
-  /** Descriptors that the daemon and its launcher hold. */
+  /** How many descriptors the daemon and its launcher hold. */
   descriptors(): number {
     return [this.pid, ...children(this.pid)]
-      .map((pid) => readdirSync(`/proc/${pid}/fd`).length)
+      .map((pid) => descriptors(pid))
       .reduce((sum, count) => sum + count, 0);
   }
 
@@ -171,7 +171,13 @@ function children(pid: number): number[] {
   }
 }
 
-function descendants(pid: number): number[] {
+/** How many descriptors a process holds. */
+export function descriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** Every process below another. */
+export function descendants(pid: number): number[] {
   return children(pid).flatMap((child) => [child, ...descendants(child)]);
 }
 

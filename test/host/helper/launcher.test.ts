@@ -1,10 +1,19 @@
-import { realpathSync } from "node:fs";
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  writeFileSync,
+} from "node:fs";
 import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { Launcher } from "../../../src/host/helper/launcher";
 import type { SandboxSpec } from "../../../src/tasks/ports";
+import { descendants, descriptors, until } from "../../support/daemon";
 
 const HELPER = resolve(__dirname, "../../../dist/bin/stockade-helper");
 const root = process.geteuid?.() === 0;
@@ -14,6 +23,7 @@ const gid = root ? 65534 : (process.getegid?.() ?? 0);
 describe("the launcher", () => {
   let directory: string;
   let launcher: Launcher;
+  let launcherPid: number;
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), "stockade-launcher-"));
@@ -31,7 +41,10 @@ describe("the launcher", () => {
         logBytes: 1n << 20n,
         linkBytes: 1n << 30n,
       },
-      () => Promise.resolve(),
+      (pid) => {
+        launcherPid = pid;
+        return Promise.resolve();
+      },
     );
   });
 
@@ -85,12 +98,49 @@ describe("the launcher", () => {
     expect(await sandbox.ended).toMatchObject({ started: false });
   });
 
-  it("leaves nothing of a sandbox whose making is given up", async () => {
-    const given = new AbortController();
-    const made = launcher.create(spec(), given.signal);
-    given.abort(new Error("given up"));
-    await expect(made).rejects.toThrow("given up");
+  /** When a making is given up: once this holds. */
+  const moments: [string, () => boolean][] = [
+    ["at once", () => true],
+    ["when its init is there", () => descendants(launcherPid).length > 0],
+    ["in the middle of its steps", () => existsSync(join(directory, "alloc/alloc1/task1/tree"))],
+  ];
+
+  it.each(moments)("leaves nothing of a sandbox whose making is given up %s", async (_, moment) => {
+    const tree = longTree();
+    // What both programs set up once is there after a first one.
+    await makeAndGiveUp(tree, () => true);
+    await launcher.remove("alloc", "alloc1", "task1");
+    const before = held();
+    await makeAndGiveUp(tree, moment);
+    expect(descendants(launcherPid)).toEqual([]);
+    expect(held()).toEqual(before);
+    expect(mountsBelow(directory)).toEqual([]);
+    await launcher.remove("alloc", "alloc1", "task1");
+    expect(readdirSync(join(directory, "alloc"))).toEqual([]);
   });
+
+  /** A tree that takes so long to embed that a making with it is still under way. */
+  function longTree(): string {
+    const tree = join(directory, "tree");
+    for (let i = 0; i < 200; i++) mkdirSync(join(tree, `${i}`), { recursive: true });
+    writeFileSync(join(tree, "file"), "");
+    for (let i = 0; i < 20_000; i++) linkSync(join(tree, "file"), join(tree, `${i % 200}/${i}`));
+    return tree;
+  }
+
+  async function makeAndGiveUp(tree: string, moment: () => boolean): Promise<void> {
+    const given = new AbortController();
+    const embedded = { source: tree, target: "/tree", readOnly: true, optional: false, link: true };
+    const made = launcher.create({ ...spec(), mounts: [...spec().mounts, embedded] }, given.signal);
+    const rejected = expect(made).rejects.toThrow("given up");
+    await until(moment);
+    given.abort(new Error("given up"));
+    await rejected;
+  }
+
+  function held(): Record<string, number> {
+    return { daemon: descriptors(process.pid), launcher: descriptors(launcherPid) };
+  }
 
   it("that has gone answers whatever is asked of it with that", async () => {
     await launcher.stop();
@@ -99,3 +149,10 @@ describe("the launcher", () => {
     await expect(launcher.remove("task", "alloc1", "task1")).rejects.toThrow(/has gone/);
   });
 });
+
+/** The mounts of this mount namespace that have a path below the directory in them. */
+function mountsBelow(directory: string): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .filter((line) => line.includes(directory));
+}
