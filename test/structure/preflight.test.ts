@@ -1,0 +1,117 @@
+/** What `.ci/preflight` says on machines that lack something. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const PREFLIGHT = resolve(__dirname, "../../.ci/preflight");
+
+/** Programs of this machine by name; the first in PATH, as a shell has it. */
+const programs = new Map<string, string>();
+for (const directory of (process.env["PATH"] ?? "").split(":").reverse()) {
+  for (const name of list(directory)) programs.set(name, join(directory, name));
+}
+
+let scratch: string;
+
+beforeAll(() => {
+  scratch = mkdtempSync(join(tmpdir(), "stockade-preflight-"));
+});
+
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+interface Machine {
+  /** What it has not. */
+  readonly lacks?: string;
+  /** Scripts that are there in a program's place; `real` is how they call that. */
+  readonly fakes?: Readonly<Record<string, (real: string) => string>>;
+}
+
+interface Said {
+  readonly status: number | null;
+  readonly lines: string[];
+}
+
+/** Runs it with the programs of such a machine alone in PATH. */
+function preflight({ lacks, fakes = {} }: Machine, ...tools: string[]): Said {
+  const path = mkdtempSync(join(scratch, "bin-"));
+  const temporary = mkdtempSync(join(scratch, "tmp-"));
+  for (const [name, real] of programs) {
+    const fake = fakes[name];
+    if (fake !== undefined) {
+      writeFileSync(join(path, name), `#!/bin/sh\n${fake(real)}\n`, { mode: 0o755 });
+    } else if (name !== lacks) {
+      symlinkSync(real, join(path, name));
+    }
+  }
+  const env = { PATH: path, TMPDIR: temporary };
+  const { status, stdout, stderr } = spawnSync(PREFLIGHT, tools, { env, encoding: "utf8" });
+  expect(stdout).toBe("");
+  expect(readdirSync(temporary)).toEqual([]);
+  return { status, lines: stderr.split("\n").slice(0, -1) };
+}
+
+it("is silent where nothing is missing", () => {
+  expect(preflight({})).toEqual({ status: 0, lines: [] });
+  expect(preflight({}, "sh")).toEqual({ status: 0, lines: [] });
+});
+
+it.each([
+  ["gcc", /^missing: gcc \(apt install gcc\)$/],
+  ["make", /^missing: make \(apt install make\)$/],
+  ["npm", /^missing: npm \(apt install npm\)$/],
+  ["node", /^missing: node, version 20 or later \(apt install nodejs\b.*\)$/],
+])("names %s where it is missing, and what to install, in one line", (lacks, line) => {
+  const { status, lines } = preflight({ lacks });
+  expect(lines).toEqual([expect.stringMatching(line)]);
+  expect(status).toBe(1);
+});
+
+it("names a tool that only the caller needs", () => {
+  const { status, lines } = preflight({ lacks: "clang-format" }, "sh", "clang-format");
+  expect(lines).toEqual(["missing: clang-format (apt install clang-format)"]);
+  expect(status).toBe(1);
+});
+
+it("says in a line each what is missing", () => {
+  const { status, lines } = preflight({ lacks: "gcc" }, "no-such-tool");
+  expect(lines.map((line) => line.split(" ")[1])).toEqual(["gcc", "no-such-tool"]);
+  expect(status).toBe(1);
+});
+
+it("names a node that is too old, its version, and where a newer one is", () => {
+  const old = (): string => "case $1 in --version) echo v18.19.0 ;; -p) echo 18 ;; *) exit 1 ;; esac";
+  const { status, lines } = preflight({ fakes: { node: old } });
+  expect(lines).toEqual([
+    expect.stringMatching(/^missing: node, version 20 .* v18\.19\.0 \(npm install .*\)$/),
+  ]);
+  expect(status).toBe(1);
+});
+
+/** A compiler that cannot compile programs with this in them. */
+function without(text: string): (real: string) => string {
+  return (real) =>
+    `source=$(cat); case $source in *'${text}'*) exit 1 ;; esac; echo "$source" | exec ${real} "$@"`;
+}
+
+it.each([
+  ["the C library's headers", without("stdio.h"), "libc6-dev"],
+  [
+    "a static C library",
+    (real: string) => `case $* in *-static*) exit 1 ;; esac; exec ${real} "$@"`,
+    "libc6-dev",
+  ],
+  ["headers of Linux 5.15 or later", without("linux/openat2.h"), "linux-libc-dev"],
+])("tells %s from a compiler that is missing", (what, gcc, install) => {
+  const { status, lines } = preflight({ fakes: { gcc } });
+  expect(lines).toEqual([`missing: ${what} (apt install ${install})`]);
+  expect(status).toBe(1);
+});
