@@ -19,7 +19,7 @@ interface Room {
 const ROOMS: Readonly<Record<string, Room>> = {
   tasks: { rooms: [], why: "what a task is depends on no transport, no host and no disk" },
   config: { rooms: ["tasks"], why: "a configuration is values, checked" },
-  host: { rooms: ["tasks"], powers: ["files", "programs"], why: "it implements the ports of tasks/" },
+  host: { rooms: ["tasks"], powers: ["files"], why: "it implements the ports of tasks/" },
   store: { rooms: ["tasks"], powers: ["files"], why: "it implements the ports of tasks/" },
   rpc: { rooms: ["tasks", "gen"], powers: ["grpc"], why: "it converts between the API and tasks/, no more" },
   client: {
@@ -30,21 +30,31 @@ const ROOMS: Readonly<Record<string, Room>> = {
   cli: { rooms: ["client"], why: "it is built on the SDK alone" },
 };
 
-/** What not every room may import. */
+/**
+ * What not every room may import. Programs are nobody's: a fork copies Node's page tables and stops its event loop,
+ * so that nothing on a task's path may fork it (EXCEPTIONS has who does, and when).
+ */
 const RESTRICTED: Readonly<Record<string, RegExp>> = {
   files: /^(node:)?fs(\/promises)?$/,
-  programs: /^(node:)?child_process$/,
+  programs: /^(node:)?(child_process|cluster)$/,
   grpc: /^(@grpc\/|grpc-)/,
 };
 
 /** Files that may do more than their room. */
 const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   // The demo starts a daemon of its own, in directories of its own.
-  "cli/demo.ts": ["files", "programs"],
+  "cli/demo.ts": ["files"],
   "cli/own-daemon.ts": ["files", "programs"],
+  // The launcher, once, before the daemon takes its first task.
+  "host/helper/launcher.ts": ["programs"],
+  // The lock's helper, for each directory once, before the launcher.
+  "host/lock.ts": ["programs"],
   // The file that --config names, and nothing else.
   "config/config-file.ts": ["files"],
 };
+
+/** The packages that src/ may import: what they do is done in the daemon, and none of them starts a program. */
+const PACKAGES = /^(@bufbuild\/protobuf|@grpc\/grpc-js|grpc-health-check)(\/|$)/;
 
 /** Programs' entries: argv and the environment come in here, and go on as values. */
 const ENTRIES = ["main.ts", "cli/main.ts"];
@@ -61,6 +71,14 @@ it("files, programs and gRPC are touched only where they belong", () => {
   expect(files.flatMap((file) => importsOf(file).flatMap((path) => usesTooMuch(file, path)))).toEqual([]);
 });
 
+it("nothing on a task's path forks Node: only those that start the launcher, a lock's helper and a daemon do", () => {
+  const mayStart = Object.keys(EXCEPTIONS).filter((file) => EXCEPTIONS[file]?.includes("programs"));
+  const start = files.filter((file) => importsOf(file).some((path) => RESTRICTED["programs"]?.test(path)));
+  expect(start).toEqual(mayStart.sort());
+  const foreign = files.flatMap((file) => importsOf(file).filter((path) => !/^(\.|node:)/.test(path)));
+  expect(foreign.filter((path) => !PACKAGES.test(path))).toEqual([]);
+});
+
 it("argv and the environment are read only where a program begins", () => {
   const readers = files.filter((file) => !ENTRIES.includes(file) && readsArgvOrEnv(file));
   expect(readers).toEqual([]);
@@ -72,6 +90,8 @@ it("the rules find what breaks them", () => {
   expect(reachesTooFar("rpc/server.ts", "../tasks/task.js")).toEqual([]);
   expect(usesTooMuch("tasks/task.ts", "node:fs/promises")).toHaveLength(1);
   expect(usesTooMuch("host/users.ts", "node:fs/promises")).toEqual([]);
+  expect(usesTooMuch("host/users.ts", "node:child_process")).toHaveLength(1);
+  expect(usesTooMuch("host/lock.ts", "node:child_process")).toEqual([]);
 });
 
 /** The room of a file, by its path below src/; undefined: it is directly in src/. */
