@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { join, resolve } from "node:path";
+import { setTimeout } from "node:timers/promises";
 
 import {
   ConfigureRequest,
@@ -35,6 +36,16 @@ exit 7
 `;
 
 const WORK_EXIT_CODE = 7;
+
+/** Forks until it is let no further, saying how often it has; what it has forked stays. */
+const BOMB = '(n=0; while :; do sleep 1000 & n=$((n + 1)); echo "forked $n times"; done); exec sleep 1000';
+const BOMB_PIDS_MAX = 50;
+/** How many forks are enough to show; not quite what the limit allows. */
+const BOMB_FORKS = 40;
+/** How long they may take, in milliseconds. */
+const BOMB_MS = 60_000;
+const POLL_MS = 10;
+
 const MIB = 1024n * 1024n;
 
 interface Json<T> {
@@ -111,11 +122,26 @@ function expect(holds: boolean, what: string): void {
 }
 
 /** From the logs in the task's record, which is named by the last part of its id. */
-async function showOutput(directory: string, id: string): Promise<void> {
+async function output(directory: string, id: string, stream: "stdout" | "stderr"): Promise<string> {
   const uuid = id.split(/[:/]/).at(-1) ?? "";
-  for (const stream of ["stdout", "stderr"]) {
+  return readFile(join(directory, "state/tasks", uuid, "log", stream), "utf8");
+}
+
+async function showOutput(directory: string, id: string): Promise<void> {
+  for (const stream of ["stdout", "stderr"] as const) {
     print(`\n--- ${stream}`);
-    process.stdout.write(await readFile(join(directory, "state/tasks", uuid, "log", stream), "utf8"));
+    process.stdout.write(await output(directory, id, stream));
+  }
+}
+
+/** Resolves, with the task's last line, when it has written so many. */
+async function lastOf(lines: number, directory: string, id: string): Promise<string> {
+  const end = Date.now() + BOMB_MS;
+  for (;;) {
+    const written = (await output(directory, id, "stdout")).split("\n").slice(0, -1);
+    if (written.length >= lines) return written.at(-1) ?? "";
+    expect(Date.now() < end, `${written.length} lines of output, for want of ${lines}`);
+    await setTimeout(POLL_MS);
   }
 }
 
@@ -149,11 +175,12 @@ async function runOutOfMemory(calls: ShownCalls): Promise<void> {
   expect(exit?.reason === ExitReason.EXIT_REASON_OOM_KILLED, "the exit's reason");
 }
 
-async function stopForks(calls: ShownCalls): Promise<void> {
+async function stopForks(calls: ShownCalls, directory: string): Promise<void> {
   title("ForceStop of a task that forks");
-  const id = await calls.configure("bomb", "while :; do sleep 1000 & done");
-  await calls.limit(id, { pidsMax: 50n });
+  const id = await calls.configure("bomb", BOMB);
+  await calls.limit(id, { pidsMax: BigInt(BOMB_PIDS_MAX) });
   await calls.start(id);
+  print(`\n--- stdout, its last line\n${await lastOf(BOMB_FORKS, directory, id)}`);
   const exit = await calls.forceStop(id);
   expect(exit?.reason === ExitReason.EXIT_REASON_FORCE_STOPPED, "the exit's reason");
 }
@@ -180,7 +207,7 @@ async function show(daemon: OwnDaemon): Promise<void> {
   if (unenforced.has("pids_max")) {
     title("not shown: a task that forks. pids_max is not enforced here, as Limit says above");
   } else {
-    await stopForks(calls);
+    await stopForks(calls, daemon.directory);
   }
   await showError(daemon.client);
 }

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { cgroupMounts } from "../support/daemon";
+import { itRequires } from "../support/requires";
 
 const STOCKADE = resolve(__dirname, "../../dist/bin/stockade");
 
@@ -46,6 +47,17 @@ it("shows each call with its answer, the output, exit and usage, and leaves noth
   expect(output).toContain('"cpuUser"');
   expect(output).toMatch(/stopped; nothing is left\n$/);
   expect(left).toEqual([]);
+});
+
+itRequires(["root", "cgroups"], "stops a fork bomb once it has forked, and no sooner", async () => {
+  const { code, output } = await demo();
+  expect(code).toBe(0);
+  const [, bomb = ""] = /=== ForceStop of a task that forks\n(.*?)\n===/s.exec(output) ?? [];
+  const [, times] = /> Start \{.*\nforked ([0-9]+) times\n.*> ForceStop \{/s.exec(bomb) ?? [];
+  expect(Number(times)).toBeGreaterThanOrEqual(40);
+  // Two of the fifty that it may have are its shells.
+  expect(Number(times)).toBeLessThanOrEqual(48);
+  expect(bomb).toContain('"reason": "EXIT_REASON_FORCE_STOPPED"');
 });
 
 it.each([
