@@ -81,16 +81,16 @@ function stranger(): ChildProcess {
   return spawn("/bin/sleep", ["1000"], { stdio: "ignore" });
 }
 
-/** A stranger with this very pid, which nobody has: the kernel gives the one after its last. */
-async function strangerWithPid(pid: number): Promise<ChildProcess> {
+/** An ended task, and a stranger with its init's pid: the kernel gives the one after its last. */
+async function reused(): Promise<{ id: string; exit: Exit; other: ChildProcess }> {
   for (;;) {
-    expect(isAlive(pid)).toBe(false);
+    const { id, pid, exit } = await ended();
     writeFileSync("/proc/sys/kernel/ns_last_pid", String(pid - 1));
-    const process = stranger();
-    if (process.pid === pid) return process;
-    // Some other process was made in between.
-    const gone = once(process, "exit");
-    process.kill("SIGKILL");
+    const other = stranger();
+    if (other.pid === pid) return { id, exit, other };
+    // Some other process was made in between, and may have it for long.
+    const gone = once(other, "exit");
+    other.kill("SIGKILL");
     await gone;
   }
 }
@@ -127,8 +127,8 @@ itRequires(
   "root",
   "an ended task whose init's pid is a stranger's by now is told, and no signal sent",
   async () => {
-    const { id, pid, exit } = await ended();
-    await untouched(await strangerWithPid(pid), async () => {
+    const { id, exit, other } = await reused();
+    await untouched(other, async () => {
       for (const mode of MODES) {
         expect(await daemon.client.open({ id, mode })).toEqual({ state: TaskState.TASK_STATE_ENDED, exit });
       }
