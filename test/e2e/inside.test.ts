@@ -1,4 +1,5 @@
 /** What a task sees from inside, and what its init is from outside. */
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { hostname } from "node:os";
@@ -184,6 +185,15 @@ describe("the task", () => {
     expect(stdout).toBe("no mount\nno remount\nno umount\nno clock\nno root\n");
   });
 
+  itRequires("root", "is in a mount namespace that has no root but its own, for whoever enters it, too", () =>
+    whileRunning(({ command }) => {
+      const enter = ["--mount", "--target", String(command), "/bin/ls", "-A", "/"];
+      const entered = execFileSync("nsenter", enter, { encoding: "utf8" }).trim().split("\n");
+      expect(entered).toEqual(readdirSync(`/proc/${command}/root`).sort());
+      expect(entered).not.toContain("sys");
+    }),
+  );
+
   it("has a host name of its own", async () => {
     const { stdout } = await daemon.run("uname -n", { taskName: "web" });
     expect(stdout).toBe("web\n");
@@ -331,6 +341,17 @@ describe("init", () => {
         CapAmb: none,
       });
       expect([none, kill]).toContain(status.get("CapBnd"));
+    }),
+  );
+
+  itRequires("root", "leads a session of its own without a terminal, with every signal blocked", () =>
+    whileRunning(({ init }) => {
+      const [, , , session, tty] =
+        readFileSync(`/proc/${init}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+      expect({ session, tty }).toEqual({ session: String(init), tty: "0" });
+      const blocked = BigInt(`0x${fields(readFileSync(`/proc/${init}/status`, "utf8")).get("SigBlk")}`);
+      // All from HUP to SYS but KILL and STOP, which cannot be.
+      expect((blocked & 0x7fff_ffffn).toString(16)).toBe(0x7ffb_feffn.toString(16));
     }),
   );
 

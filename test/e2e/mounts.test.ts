@@ -109,10 +109,10 @@ function expectFlags(mountinfo: string, binds: Readonly<Record<string, string>>)
   expect(found).toEqual(expected);
 }
 
-describe("each mount of a task has its exact flags", () => {
+describe("each mount of a task", () => {
   const programs = ["/bin", "/lib", "/lib64", "/usr/bin", "/usr/lib"].filter((path) => existsSync(path));
 
-  it("where the host's paths are bound", async () => {
+  it("has its exact flags where the host's paths are bound", async () => {
     const { stdout } = await daemon.run("cat /proc/self/mountinfo", {
       chroot: Object.fromEntries(programs.map((path) => [path, path])),
       mounts: [mount("shown", "/shown"), mount("written", "/deep/written", false)],
@@ -124,7 +124,7 @@ describe("each mount of a task has its exact flags", () => {
     });
   });
 
-  it("where they are linked", async () => {
+  it("has its exact flags where they are linked", async () => {
     const { stdout } = await daemon.run("", {
       command: "/linked/show",
       args: ["/proc/self/mountinfo"],
@@ -188,20 +188,32 @@ describe("a read-only mount", () => {
     }
   });
 
-  itRequires("root", "does not show what the host mounts later, nor the host what a task sees", async () => {
-    scratch.sh("mkdir -p shown/later");
+  itRequires("root", "does not show what the host mounts later, though it is of a shared mount", async () => {
+    scratch.sh(`
+      mkdir shown/shared; mount -t tmpfs none shown/shared; mount --make-shared shown/shared
+      mkdir shown/shared/later
+    `);
     const id = await daemon.configure({
-      command: "/bin/ls",
-      args: ["-A", "/data/later"],
+      args: ["-c", "ls -A /data/shared; ls -A /data/shared/later; cut -d' ' -f5,7 /proc/self/mountinfo"],
+      command: "/bin/sh",
       mounts: [mount("shown", "/data")],
     });
-    scratch.sh("mount -t tmpfs none shown/later; touch shown/later/file");
+    scratch.sh("mount -t tmpfs none shown/shared/later; touch shown/shared/later/file");
     try {
       await daemon.client.start(id);
       await daemon.client.wait(id);
-      expect((await daemon.output(id)).stdout).toBe("");
+      const [listed, mounts = ""] = (await daemon.output(id)).stdout.split(/(?<=^later\n)/);
+      expect(listed).toBe("later\n");
+      expect(mounts).toMatch(/^\/data\/shared -$/m);
+      // Each has "-" where one that takes mounts from elsewhere, or gives them, would have its peers.
+      expect(
+        mounts
+          .trim()
+          .split("\n")
+          .filter((line) => !line.endsWith(" -")),
+      ).toEqual([]);
     } finally {
-      scratch.sh("umount shown/later; rmdir shown/later");
+      scratch.sh("umount shown/shared/later shown/shared; rmdir shown/shared");
     }
   });
 });

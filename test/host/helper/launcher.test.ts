@@ -1,82 +1,44 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   existsSync,
   linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
-  realpathSync,
+  readlinkSync,
   writeFileSync,
 } from "node:fs";
-import { mkdtemp, mkdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Socket } from "node:net";
 
-import { Launcher } from "../../../src/host/helper/launcher";
+import type { Launcher } from "../../../src/host/helper/launcher";
+import { TO_LAUNCHER } from "../../../src/host/helper/protocol";
 import type { SandboxSpec } from "../../../src/tasks/ports";
 import { descendants, descriptors, until } from "../../support/daemon";
-
-const HELPER = resolve(__dirname, "../../../dist/bin/stockade-helper");
-const root = process.geteuid?.() === 0;
-const uid = root ? 65534 : (process.geteuid?.() ?? 0);
-const gid = root ? 65534 : (process.getegid?.() ?? 0);
+import { itRequires } from "../../support/requires";
+import { CGROUPS, withTask } from "../cgroup/support";
+import { HELPER, TestLauncher } from "./support";
 
 describe("the launcher", () => {
-  let directory: string;
+  let fixture: TestLauncher;
   let launcher: Launcher;
-  let launcherPid: number;
+  let directory: string;
 
   beforeEach(async () => {
-    directory = await mkdtemp(join(tmpdir(), "stockade-launcher-"));
-    await mkdir(join(directory, "record"));
-    await mkdir(join(directory, "alloc"));
-    launcher = await Launcher.start(
-      HELPER,
-      {
-        allocRoot: join(directory, "alloc"),
-        initUid: 65533,
-        users: root ? "host" : "own",
-        cgroupPrefix: "",
-        tmpBytes: 1n << 20n,
-        shmBytes: 1n << 20n,
-        logBytes: 1n << 20n,
-        linkBytes: 1n << 30n,
-      },
-      (pid) => {
-        launcherPid = pid;
-        return Promise.resolve();
-      },
-    );
+    fixture = await TestLauncher.start();
+    ({ launcher, directory } = fixture);
   });
 
-  afterEach(async () => {
-    await launcher.stop();
-    await rm(directory, { recursive: true, force: true });
-  });
+  afterEach(() => fixture[Symbol.asyncDispose]());
 
-  function spec(): SandboxSpec {
-    const mounts = ["/usr/bin", "/usr/lib", "/lib64", "/bin", "/lib"].map((path) => ({
-      source: realpathSync(path),
-      target: path,
-      readOnly: true,
-      optional: true,
-      link: false,
-    }));
-    return {
-      uid,
-      gid,
-      groups: [],
-      allocId: "alloc1",
-      taskName: "task1",
-      recordDir: join(directory, "record"),
-      workDir: "/local",
-      ownNetwork: true,
-      mounts,
-      cgroup: undefined,
-    };
-  }
+  const create = (changes?: Partial<SandboxSpec>): ReturnType<Launcher["create"]> =>
+    launcher.create(fixture.spec(changes), new AbortController().signal);
 
   it("makes a sandbox, starts its command and tells its end", async () => {
-    const sandbox = await launcher.create(spec(), new AbortController().signal);
+    const spec = fixture.spec();
+    const sandbox = await launcher.create(spec, new AbortController().signal);
     expect(sandbox.initPid).toBeGreaterThan(0);
     expect(sandbox.commandPid).toBeGreaterThan(sandbox.initPid);
     await sandbox.start({
@@ -85,12 +47,12 @@ describe("the launcher", () => {
     });
     const exit = await sandbox.ended;
     expect(exit).toMatchObject({ started: true, ended: true, waitStatus: 7 << 8 });
-    expect(await readFile(join(directory, "record/log/stdout"), "utf8")).toBe("hello\n");
-    expect(await readFile(join(directory, "record/log/stderr"), "utf8")).toBe("problem\n");
+    expect(await readFile(join(spec.recordDir, "log/stdout"), "utf8")).toBe("hello\n");
+    expect(await readFile(join(spec.recordDir, "log/stderr"), "utf8")).toBe("problem\n");
   });
 
   it("tells which step failed", async () => {
-    const sandbox = await launcher.create(spec(), new AbortController().signal);
+    const sandbox = await create();
     const started = sandbox.start({ argv: ["nothing"], env: new Map([["PATH", "/usr/bin"]]) });
     await expect(started).rejects.toMatchObject({
       fault: { step: "FIND_COMMAND", errno: "ENOENT" },
@@ -101,7 +63,7 @@ describe("the launcher", () => {
   /** When a making is given up: once this holds. */
   const moments: [string, () => boolean][] = [
     ["at once", () => true],
-    ["when its init is there", () => descendants(launcherPid).length > 0],
+    ["when its init is there", () => descendants(fixture.pid).length > 0],
     ["in the middle of its steps", () => existsSync(join(directory, "alloc/alloc1/task1/tree"))],
   ];
 
@@ -112,7 +74,7 @@ describe("the launcher", () => {
     await launcher.remove("alloc", "alloc1", "task1");
     const before = held();
     await makeAndGiveUp(tree, moment);
-    expect(descendants(launcherPid)).toEqual([]);
+    expect(descendants(fixture.pid)).toEqual([]);
     expect(held()).toEqual(before);
     expect(mountsBelow(directory)).toEqual([]);
     await launcher.remove("alloc", "alloc1", "task1");
@@ -128,10 +90,13 @@ describe("the launcher", () => {
     return tree;
   }
 
+  function embedding(tree: string): SandboxSpec["mounts"][number] {
+    return { source: tree, target: "/tree", readOnly: true, optional: false, link: true };
+  }
+
   async function makeAndGiveUp(tree: string, moment: () => boolean): Promise<void> {
     const given = new AbortController();
-    const embedded = { source: tree, target: "/tree", readOnly: true, optional: false, link: true };
-    const made = launcher.create({ ...spec(), mounts: [...spec().mounts, embedded] }, given.signal);
+    const made = launcher.create(fixture.spec({ mounts: [embedding(tree)] }), given.signal);
     const rejected = expect(made).rejects.toThrow("given up");
     await until(moment);
     given.abort(new Error("given up"));
@@ -139,13 +104,34 @@ describe("the launcher", () => {
   }
 
   function held(): Record<string, number> {
-    return { daemon: descriptors(process.pid), launcher: descriptors(launcherPid) };
+    return { daemon: descriptors(process.pid), launcher: descriptors(fixture.pid) };
   }
+
+  it("gives init nothing of its own or of another task's, from init's first steps on", async () => {
+    const other = await create();
+    const given = new AbortController();
+    const tree = longTree();
+    const spec = fixture.spec({ taskName: "long", mounts: [embedding(tree)] });
+    const made = launcher.create(spec, given.signal);
+    const rejected = expect(made).rejects.toThrow("given up");
+    await until(() => existsSync(join(directory, "alloc/alloc1/long/tree")));
+    const [init] = descendants(fixture.pid).filter((pid) => ![other.initPid, other.commandPid].includes(pid));
+    const own = links(init ?? 0);
+    given.abort(new Error("given up"));
+    await rejected;
+    // A pidfd or an epoll has no name of its own: init makes none before it clones the command.
+    expect(own.filter((link) => /pidfd|eventpoll/.test(link))).toEqual([]);
+    const theirs = [...links(fixture.pid), ...links(other.initPid)].filter((link) =>
+      /^(socket|pipe):/.test(link),
+    );
+    expect(theirs).not.toHaveLength(0);
+    expect(own.filter((link) => theirs.includes(link))).toEqual([]);
+  });
 
   it("that has gone answers whatever is asked of it with that", async () => {
     await launcher.stop();
     await launcher.gone;
-    await expect(launcher.create(spec(), new AbortController().signal)).rejects.toThrow(/has gone/);
+    await expect(create()).rejects.toThrow(/has gone/);
     await expect(launcher.remove("task", "alloc1", "task1")).rejects.toThrow(/has gone/);
   });
 });
@@ -156,3 +142,69 @@ function mountsBelow(directory: string): string[] {
     .split("\n")
     .filter((line) => line.includes(directory));
 }
+
+/** What the descriptors of a process are. */
+function links(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
+    } catch {
+      // Closed since it was listed.
+      return [];
+    }
+  });
+}
+
+describe("what is set is verified where setting it says nothing of its failure", () => {
+  /** To setresuid(2) it means: leave it as it is. */
+  const UNCHANGED = 0xffff_ffff;
+
+  itRequires("root", "a command that has not become its user does not come to be", async () => {
+    await using fixture = await TestLauncher.start();
+    const made = fixture.launcher.create(fixture.spec({ uid: UNCHANGED }), new AbortController().signal);
+    await expect(made).rejects.toMatchObject({ fault: { step: "VERIFY_CREDENTIALS", errno: "EPERM" } });
+    expect(descendants(fixture.pid)).toEqual([]);
+  });
+
+  itRequires("root", "an init that has not become its user ends, and the command with it", async () => {
+    await using fixture = await TestLauncher.start({ initUid: UNCHANGED });
+    const made = fixture.launcher.create(fixture.spec(), new AbortController().signal);
+    await expect(made).rejects.toMatchObject({ fault: { step: "VERIFY_INIT", errno: "EPERM" } });
+    expect(descendants(fixture.pid)).toEqual([]);
+  });
+
+  itRequires(CGROUPS, "a command that is not in the task's cgroup does not come to be", async () => {
+    await using fixture = await TestLauncher.start({ cgroupPrefix: "/elsewhere" });
+    await withTask(async (cgroup) => {
+      const made = fixture.launcher.create(fixture.spec({ cgroup }), new AbortController().signal);
+      await expect(made).rejects.toMatchObject({ fault: { step: "VERIFY_CGROUPS", errno: "EXDEV" } });
+      expect(descendants(fixture.pid)).toEqual([]);
+    });
+  });
+});
+
+describe("a launcher that reads what is no message", () => {
+  const message = (size: number, type: number, body: Buffer): Buffer => {
+    const header = Buffer.alloc(16);
+    header.writeUInt32LE(size, 0);
+    header.writeUInt32LE(type, 4);
+    header.writeBigUInt64LE(1n, 8);
+    return Buffer.concat([header, body]);
+  };
+
+  it.each([
+    ["a CREATE whose fields are not whole", message(8, TO_LAUNCHER.CREATE, Buffer.alloc(8))],
+    ["a START of a task that there is not", message(8, TO_LAUNCHER.START, Buffer.alloc(8, 0xff))],
+    ["a message of no type", message(0, 99, Buffer.alloc(0))],
+    ["one that says it is too large", message(0x7fff_ffff, TO_LAUNCHER.CREATE, Buffer.alloc(0))],
+  ])("makes nothing of it and ends with 2: %s", async (_, bytes) => {
+    const child = spawn(HELPER, ["launcher"], { stdio: ["ignore", "ignore", "inherit", "pipe"], env: {} });
+    const ended = once(child, "exit");
+    const socket = child.stdio[3] as Socket;
+    socket.on("error", () => undefined);
+    socket.resume();
+    // Having read all there is, it would end with 0.
+    socket.end(bytes);
+    expect(await ended).toEqual([2, null]);
+  });
+});
