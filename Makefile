@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*')
 PROTOS := $(shell find proto -name '*.proto')
 C_FORMAT := clang-format
-C_FILES := $(shell find native test/native bench -name '*.[ch]')
+C_FILES := $(shell find native test/native test/fixtures bench -name '*.[ch]')
 PROGRAMS := dist/bin/stockaded dist/bin/stockade dist/bin/stockade-helper
 
 build: preflight $(PROGRAMS) dist/js/.stamp

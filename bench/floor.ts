@@ -59,7 +59,7 @@ export class Floor {
     const message = encodeCreate(1n, captured, {
       ...config,
       allocRoot: directory,
-      userNamespace: false,
+      users: "host",
       cgroupPrefix: root.shownPrefix,
     });
     const file = join(directory, "create");

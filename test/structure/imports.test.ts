@@ -49,6 +49,8 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   "host/helper/launcher.ts": ["programs"],
   // The lock's helper, for each directory once, before the launcher.
   "host/lock.ts": ["programs"],
+  // newuidmap and newgidmap, once each, before the launcher makes its first task.
+  "host/subordinate-ids.ts": ["programs"],
   // The file that --config names, and nothing else.
   "config/config-file.ts": ["files"],
 };

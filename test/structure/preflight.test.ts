@@ -1,16 +1,16 @@
 /** What `.ci/preflight` says on machines that lack something. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 const PREFLIGHT = resolve(__dirname, "../../.ci/preflight");
 
-/** Programs of this machine by name; the first in PATH, as a shell has it. */
-const programs = new Map<string, string>();
-for (const directory of (process.env["PATH"] ?? "").split(":").reverse()) {
-  for (const name of list(directory)) programs.set(name, join(directory, name));
-}
+/** What the preflight and the compiler run, and what these tests take away. */
+const NEEDED = ["sh", "cat", "mktemp", "rm", "node", "npm", "make", "gcc", "as", "ld"];
+
+/** Those by name; the first in PATH, as a shell has it. */
+const programs = new Map(NEEDED.map((name) => [name, whereIs(name)]));
 
 let scratch: string;
 
@@ -20,12 +20,9 @@ beforeAll(() => {
 
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-function list(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch {
-    return [];
-  }
+function whereIs(name: string): string {
+  const paths = (process.env["PATH"] ?? "").split(":").map((directory) => join(directory, name));
+  return paths.find((path) => existsSync(path)) ?? "";
 }
 
 interface Machine {
