@@ -38,9 +38,9 @@ export const QUICK: BenchOptions = {
   callsPerRound: 100,
   warmup: 50,
   atOnce: [1, 8, 32],
-  tasksAtOnce: 200,
+  tasksAtOnce: 100,
   peerRuns: 10,
-  turnTasks: 300,
+  turnTasks: 200,
   idleTasks: 50,
 };
 
