@@ -273,6 +273,7 @@ const ENDS: readonly End[] = [
   ["close_output 48", "closes its output at once", exited(48)],
   ["zombies 49", "leaves a thousand zombies", exited(49)],
   ["subreaper 50", "takes its orphans from init", exited(50)],
+  ["sibling 54", "has siblings, of which one ends before it", exited(54)],
   ["traced_by_init 52", "has init for its tracer", exited(52)],
   ["thread_traced_by_init 53", "has a thread with init for its tracer", exited(53)],
   ["killed_traced_by_init 15", "is killed with init for its tracer", died(15)],
