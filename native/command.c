@@ -58,9 +58,9 @@ static int reset_process(struct command *command, struct fault *reterr)
 	enum { DESCRIPTORS = 1024 };
 
 	(void)command;
-	reset_signals();
 	(void)umask(022);
-	if (setsid() < 0 || lower_limit(RLIMIT_CORE, 0) < 0 || lower_limit(RLIMIT_NOFILE, DESCRIPTORS) < 0)
+	if (reset_signals() < 0 || setsid() < 0 || lower_limit(RLIMIT_CORE, 0) < 0 ||
+	    lower_limit(RLIMIT_NOFILE, DESCRIPTORS) < 0)
 		return fail(reterr, STEP_RESET_PROCESS);
 	return 0;
 }

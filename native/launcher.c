@@ -645,9 +645,8 @@ static void prepare(bool own_users)
 	struct writer writer;
 	int error;
 
-	if (close_all_but(keep, 4) < 0)
+	if (close_all_but(keep, 4) < 0 || reset_signals() < 0)
 		give_up();
-	reset_signals();
 	/* Each init makes one of its own; this one is for those that may not (see new_keyring). */
 	(void)sys_new_session_keyring();
 	(void)umask(0); /* modes are what the steps say */

@@ -51,7 +51,7 @@ int close_all_but(int *fds, size_t count)
 }
 
 /* Raw calls: glibc keeps the first two real-time signals to itself, and would leave them as inherited. */
-void reset_signals(void)
+int reset_signals(void)
 {
 	enum { SIGNALS = 64, SET_SIZE = SIGNALS / 8 };
 	static const uint64_t none;
@@ -62,7 +62,11 @@ void reset_signals(void)
 		uint64_t mask;
 	} by_default;
 
-	for (int number = 1; number <= SIGNALS; number++) /* KILL and STOP refuse: they have no other */
-		(void)syscall(SYS_rt_sigaction, number, &by_default, NULL, SET_SIZE);
-	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SET_SIZE);
+	for (int number = 1; number <= SIGNALS; number++) {
+		if (number == SIGKILL || number == SIGSTOP)
+			continue; /* they have no other */
+		if (syscall(SYS_rt_sigaction, number, &by_default, NULL, SET_SIZE) < 0)
+			return -1;
+	}
+	return (int)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SET_SIZE);
 }

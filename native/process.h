@@ -10,7 +10,7 @@ void remember_arguments(int argc, char **argv);
 void rename_process(const char *name);
 /* Closes every descriptor but these; the array is sorted, -1 is passed over. */
 int close_all_but(int *fds, size_t count);
-/* Default disposition for each signal, and none blocked. */
-void reset_signals(void);
+/* Default disposition for each signal, and none blocked. -1 with errno. */
+int reset_signals(void);
 
 #endif
