@@ -243,14 +243,29 @@ static int execute(const struct start *start, struct fault *reterr)
 	return fail_exec(program, reterr, 0);
 }
 
-static void tell(int gate, const struct fault *fault)
+static int tell(int gate, const struct fault *fault)
 {
-	(void)send(gate, fault, sizeof(*fault), MSG_NOSIGNAL); /* init gone: so are we */
+	return send(gate, fault, sizeof(*fault), MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+/* Says that all is ready, and waits for START's size. */
+static int await_start(int gate, uint64_t *ret_size, struct fault *reterr)
+{
+	const struct fault ready = {.step = STEP_OK};
+	ssize_t received;
+
+	if (tell(gate, &ready) < 0)
+		return fail(reterr, STEP_READ_START);
+	received = recv(gate, ret_size, sizeof(*ret_size), 0);
+	if (received < 0)
+		return fail(reterr, STEP_READ_START);
+	if (received != (ssize_t)sizeof(*ret_size))
+		return fail_with(reterr, STEP_READ_START, ECANCELED);
+	return 0;
 }
 
 static int run(struct command *command, struct fault *reterr)
 {
-	const struct fault ready = {.step = STEP_OK};
 	struct start start;
 	uint64_t size;
 
@@ -258,10 +273,7 @@ static int run(struct command *command, struct fault *reterr)
 		if (steps[i](command, reterr) < 0)
 			return -1;
 	}
-	tell(command->gate, &ready);
-	if (recv(command->gate, &size, sizeof(size), 0) != (ssize_t)sizeof(size))
-		return fail_with(reterr, STEP_READ_START, ECANCELED);
-	if (read_start(command, size, &start, reterr) < 0)
+	if (await_start(command->gate, &size, reterr) < 0 || read_start(command, size, &start, reterr) < 0)
 		return -1;
 	return execute(&start, reterr);
 }
@@ -271,6 +283,6 @@ _Noreturn void run_command(struct command *command)
 	struct fault fault = {0};
 
 	(void)run(command, &fault);
-	tell(command->gate, &fault);
+	(void)tell(command->gate, &fault); /* init hears the closing, if not this */
 	_exit(EXIT_NOT_EXECUTED);
 }

@@ -296,8 +296,11 @@ static int clone_command(struct init *init, struct fault *reterr)
 static int await_command(struct init *init, struct fault *reterr)
 {
 	struct fault said;
+	ssize_t size = recv(init->gate, &said, sizeof(said), 0);
 
-	if (recv(init->gate, &said, sizeof(said), 0) != (ssize_t)sizeof(said))
+	if (size < 0)
+		return fail(reterr, STEP_CLONE_COMMAND);
+	if (size != (ssize_t)sizeof(said))
 		return fail_with(reterr, STEP_CLONE_COMMAND, ECHILD);
 	if (said.step != STEP_OK) {
 		*reterr = said;
