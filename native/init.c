@@ -350,21 +350,17 @@ static int verify_privileges(struct init *init, struct fault *reterr)
 	return verify_identity(&identity, reterr, STEP_VERIFY_INIT);
 }
 
-static int (*const steps[])(struct init *, struct fault *) = {
-	close_inherited, map_ids,	new_session,   new_keyring,	open_records,
-	make_private,	 make_alloc,	make_task,     link_task_logs,	embed,
-	root_mount,	 binds,		task_mounts,   proc_mount,	dev_mount,
-	tmp_mounts,	 seal,		pivot,	       set_hostname,	raise_loopback,
-	create_pipes,	 clone_command, await_command, drop_privileges, verify_privileges,
-};
-
 /* A launcher that is not there to hear it is not missed. */
-static void say(struct init *init, const struct from_init *words)
+static int say(struct init *init, const struct from_init *words)
 {
-	(void)send(init->channels.control, words, sizeof(*words), MSG_NOSIGNAL);
+	ssize_t size = init->channels.control < 0
+			       ? 0
+			       : send(init->channels.control, words, sizeof(*words), MSG_NOSIGNAL);
+
+	return size < 0 && errno != EPIPE && errno != ECONNRESET ? -1 : 0;
 }
 
-static void say_ready(struct init *init)
+static int report_ready(struct init *init, struct fault *reterr)
 {
 	struct from_init words = {.word = INIT_READY};
 	struct iovec part = {.iov_base = &words, .iov_len = sizeof(words)};
@@ -383,18 +379,30 @@ static void say_ready(struct init *init)
 	control.header.cmsg_type = SCM_RIGHTS;
 	control.header.cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(&control.header), &init->command_pidfd, sizeof(int));
-	(void)sendmsg(init->channels.control, &message, MSG_NOSIGNAL);
+	if (sendmsg(init->channels.control, &message, MSG_NOSIGNAL) < 0)
+		return fail(reterr, STEP_REPORT_READY);
+	return 0;
 }
+
+static int (*const steps[])(struct init *, struct fault *) = {
+	close_inherited, map_ids,	new_session,   new_keyring,	open_records,
+	make_private,	 make_alloc,	make_task,     link_task_logs,	embed,
+	root_mount,	 binds,		task_mounts,   proc_mount,	dev_mount,
+	tmp_mounts,	 seal,		pivot,	       set_hostname,	raise_loopback,
+	create_pipes,	 clone_command, await_command, drop_privileges, verify_privileges,
+	report_ready,
+};
 
 static void say_fault(struct init *init, const struct fault *fault)
 {
 	struct from_init words = {.word = INIT_FAULT, .fault = *fault};
 
-	say(init, &words);
+	/* The end of the process tells too, if it comes to that. */
+	(void)say(init, &words);
 }
 
 /* A child that was forked and has not executed anything has PF_FORKNOEXEC, also as a zombie. */
-static bool has_executed(const struct init *init)
+static int verify_executed(const struct init *init, struct fault *reterr)
 {
 	enum { PF_FORKNOEXEC = 0x40, FLAGS_FIELD = 9 };
 	char path[32], text[1024];
@@ -402,12 +410,15 @@ static bool has_executed(const struct init *init)
 
 	(void)snprintf(path, sizeof(path), "%d/stat", init->command);
 	if (read_text(init->proc, path, text, sizeof(text)) < 0)
-		return false;
+		return fail(reterr, STEP_EXEC);
 	flags = stat_field(text, FLAGS_FIELD);
-	return flags && (strtoul(flags, NULL, 10) & PF_FORKNOEXEC) == 0;
+	if (!flags || (strtoul(flags, NULL, 10) & PF_FORKNOEXEC) != 0)
+		return fail_with(reterr, STEP_EXEC, ESRCH);
+	return 0;
 }
 
-static void note_started(struct init *init)
+/* What the launcher cannot be told has not started: nobody would know of it. */
+static int note_started(struct init *init, struct fault *reterr)
 {
 	struct from_init words = {
 		.word = INIT_STARTED,
@@ -417,8 +428,14 @@ static void note_started(struct init *init)
 
 	init->exit.flags |= EXIT_STARTED;
 	init->exit.started_ns = words.started_ns;
-	(void)write_record(init->record.exit, &init->exit);
-	say(init, &words);
+	(void)write_record(init->record.exit, &init->exit); /* written again at the end */
+	if (say(init, &words) == 0)
+		return 0;
+	(void)fail(reterr, STEP_EXEC);
+	init->exit.flags &= ~(uint32_t)EXIT_STARTED;
+	init->exit.started_ns = 0;
+	(void)kill(-1, SIGKILL);
+	return -1;
 }
 
 /* To be called before the command is reaped: the proof of exec lies in its /proc entry. */
@@ -433,12 +450,9 @@ static void settle_gate(struct init *init)
 	if (size < 0)
 		return;
 	close_fd(&init->gate);
-	if (size == 0 && has_executed(init)) {
-		note_started(init);
+	if (size != (ssize_t)sizeof(said) && verify_executed(init, &said) == 0 &&
+	    note_started(init, &said) == 0)
 		return;
-	}
-	if (size != (ssize_t)sizeof(said)) /* killed before exec */
-		said = (struct fault){.step = STEP_EXEC, .error = ESRCH};
 	say_fault(init, &said);
 }
 
@@ -484,8 +498,8 @@ static void take_word(struct init *init)
 	struct to_init word;
 	ssize_t size = recv(init->channels.control, &word, sizeof(word), MSG_DONTWAIT);
 
-	if (size < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+	if (size < 0 && errno != ECONNRESET)
+		return; /* poll says whether to ask again */
 	if (size != (ssize_t)sizeof(word)) {
 		if (!init->let_go || init->spec->cgroup[0] == '\0')
 			_exit(0); /* the kernel kills the waiting command with its namespace */
@@ -493,7 +507,14 @@ static void take_word(struct init *init)
 		return;
 	}
 	init->let_go = true;
-	(void)send(init->gate, &word.start_size, sizeof(word.start_size), MSG_NOSIGNAL);
+	/* One that has been killed meanwhile is told of by the gate. */
+	if (init->gate >= 0 &&
+	    send(init->gate, &word.start_size, sizeof(word.start_size), MSG_NOSIGNAL) < 0 && errno != EPIPE) {
+		struct fault fault;
+
+		(void)fail(&fault, STEP_READ_START);
+		say_fault(init, &fault);
+	}
 }
 
 enum { CONTROL, GATE, SIGNALS, COMMAND, STDOUT, STDERR, SOURCES };
@@ -567,7 +588,7 @@ static void record_end(struct init *init)
 	exit_record->memory_peak_bytes = (uint64_t)usage.ru_maxrss * 1024u;
 	(void)write_record(init->record.exit, exit_record);
 	words.exit = *exit_record;
-	say(init, &words);
+	(void)say(init, &words);
 }
 
 _Noreturn void run_init(const struct spec *spec, const struct cgroup_fds *cgroups,
@@ -596,7 +617,6 @@ _Noreturn void run_init(const struct spec *spec, const struct cgroup_fds *cgroup
 			_exit(0); /* the kernel kills what was forked */
 		}
 	}
-	say_ready(&init);
 	while (!init.ended)
 		serve(&init);
 	end_all(&init);

@@ -40,6 +40,7 @@ export const HELPER_STEP_WORDS = {
   ENTER_WORK_DIR: "enter the work directory",
   DROP_INIT_PRIVILEGES: "drop init's privileges",
   VERIFY_INIT: "verify init's privileges",
+  REPORT_READY: "report that the command waits",
   READ_START: "read the command to start",
   FIND_COMMAND: "find the command",
   FIND_INTERPRETER: "find the command's interpreter",
