@@ -121,8 +121,8 @@ static void flush(void)
 
 		if (size > 0)
 			sent += (size_t)size;
-		else if (errno == EAGAIN)
-			full = true;
+		else if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM)
+			full = true; /* tried again when there is room */
 		else if (errno != EINTR)
 			_exit(0); /* the daemon has gone */
 	}
@@ -332,6 +332,13 @@ static void check_start(const uint8_t *body, size_t size)
 		give_up();
 }
 
+/* Says why, and kills init; ENDED follows. */
+static void end_task(const struct child *child, const struct fault *fault)
+{
+	say_fault(child->task, fault);
+	(void)sys_pidfd_send_signal(child->pidfd, SIGKILL);
+}
+
 static void take_start(uint64_t task, const uint8_t *body, size_t size)
 {
 	struct to_init word = {.start_size = size};
@@ -348,12 +355,16 @@ static void take_start(uint64_t task, const uint8_t *body, size_t size)
 	}
 	if (write_all(child->start_data, body, size) < 0) {
 		(void)fail(&fault, STEP_READ_START);
-		say_fault(task, &fault);
-		(void)sys_pidfd_send_signal(child->pidfd, SIGKILL);
+		end_task(child, &fault);
 		return;
 	}
 	close_fd(&child->start_data);
-	(void)send(child->words, &word, sizeof(word), MSG_NOSIGNAL | MSG_DONTWAIT); /* gone: ENDED follows */
+	/* Of one that has gone, ENDED follows. */
+	if (child->words >= 0 && send(child->words, &word, sizeof(word), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 &&
+	    errno != EPIPE) {
+		(void)fail(&fault, STEP_READ_START);
+		end_task(child, &fault);
+	}
 }
 
 static void take_signal(uint64_t task, const uint8_t *body, size_t size)
@@ -489,7 +500,7 @@ static void hear_daemon(void)
 	launcher.in_size -= at;
 }
 
-/* The pid that a pidfd stands for, as this process sees it; 0: not known. */
+/* The pid that a pidfd stands for, as this process sees it; 0: not known, with errno. */
 static uint32_t pid_of(int pidfd)
 {
 	static const char label[] = "Pid:\t";
@@ -500,9 +511,11 @@ static uint32_t pid_of(int pidfd)
 	if (read_text(AT_FDCWD, path, text, sizeof(text)) < 0)
 		return 0;
 	found = strstr(text, label);
+	errno = ESRCH;
 	return found ? (uint32_t)strtoul(found + strlen(label), NULL, 10) : 0;
 }
 
+/* 0: not known, with errno. */
 static uint64_t start_ticks(pid_t pid)
 {
 	enum { STARTTIME_FIELD = 22 };
@@ -513,18 +526,28 @@ static uint64_t start_ticks(pid_t pid)
 	if (read_text(AT_FDCWD, path, text, sizeof(text)) < 0)
 		return 0;
 	found = stat_field(text, STARTTIME_FIELD);
+	errno = ESRCH;
 	return found ? strtoull(found, NULL, 10) : 0;
 }
 
-static void say_ready(struct child *child)
+static int say_ready(const struct child *child, struct fault *reterr)
 {
 	struct writer writer;
+	uint32_t command;
+	uint64_t ticks;
 
+	if (child->command_pidfd < 0) /* the kernel had no room for it here */
+		return fail_with(reterr, STEP_REPORT_READY, EMFILE);
+	command = pid_of(child->command_pidfd);
+	ticks = command == 0 ? 0 : start_ticks(child->pid);
+	if (ticks == 0)
+		return fail(reterr, STEP_REPORT_READY);
 	begin_message(&writer, MESSAGE_READY, child->task);
 	write_u32(&writer, (uint32_t)child->pid);
-	write_u32(&writer, pid_of(child->command_pidfd));
-	write_u64(&writer, start_ticks(child->pid));
+	write_u32(&writer, command);
+	write_u64(&writer, ticks);
 	say(&writer);
+	return 0;
 }
 
 static void say_started(const struct child *child, const struct from_init *words)
@@ -563,6 +586,7 @@ static ssize_t receive_word(int control, struct from_init *ret_words, int *ret_f
 static void take_words(struct child *child)
 {
 	struct from_init words;
+	struct fault fault;
 	int fd;
 
 	while (child->words >= 0) {
@@ -577,7 +601,8 @@ static void take_words(struct child *child)
 		switch ((enum init_word)words.word) {
 		case INIT_READY:
 			child->command_pidfd = fd;
-			say_ready(child);
+			if (say_ready(child, &fault) < 0)
+				end_task(child, &fault);
 			break;
 		case INIT_FAULT:
 			say_fault(child->task, &words.fault);
