@@ -94,12 +94,11 @@ static void make_room(uint8_t **bytes, size_t *room, size_t needed)
 	*room = larger;
 }
 
-static void watch(int fd, uint32_t events, struct source *source)
+static int watch(int fd, uint32_t events, struct source *source)
 {
 	struct epoll_event event = {.events = events, .data.ptr = source};
 
-	if (epoll_ctl(launcher.epoll, EPOLL_CTL_ADD, fd, &event) < 0)
-		give_up();
+	return epoll_ctl(launcher.epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
 /* Taken out by hand: a child that has just been forked may hold a copy, and keep it in the set. */
@@ -202,14 +201,24 @@ static struct child *new_child(uint64_t task, bool is_worker)
 	return child;
 }
 
-static void adopt(struct child *child)
+/* A child whose end could not be heard of is killed and reaped; it has only just been forked. */
+static int adopt(struct child *child)
 {
 	struct child **bucket = &launcher.buckets[child->task % BUCKETS];
 
+	if (watch(child->words, EPOLLIN, &child->said) < 0 ||
+	    watch(child->pidfd, EPOLLIN, &child->ended) < 0) {
+		int error = errno;
+		siginfo_t info;
+
+		(void)sys_pidfd_send_signal(child->pidfd, SIGKILL);
+		(void)waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED);
+		errno = error;
+		return -1;
+	}
 	child->next = *bucket;
 	*bucket = child;
-	watch(child->words, EPOLLIN, &child->said);
-	watch(child->pidfd, EPOLLIN, &child->ended);
+	return 0;
 }
 
 static void close_child(struct child *child)
@@ -282,12 +291,11 @@ static int clone_init(struct child *child, const struct spec *spec, struct fault
 	child->pid = sys_clone(namespaces(spec), &child->pidfd, -1);
 	if (child->pid == 0)
 		run_init(spec, &cgroups, &channels);
-	if (child->pid < 0) {
+	if (child->pid < 0)
 		child->pidfd = -1;
+	result = child->pid < 0 ? -1 : adopt(child);
+	if (result < 0)
 		(void)fail(reterr, STEP_CLONE_INIT);
-		goto done;
-	}
-	result = 0;
 done:
 	close_fd(&channels.control);
 	close_cgroups(&cgroups);
@@ -303,9 +311,7 @@ static void take_create(uint64_t task, const uint8_t *body, size_t size)
 	if (!parse_spec(&spec, body, size) || find_task(task))
 		give_up();
 	child = new_child(task, false);
-	if (clone_init(child, &spec, &fault) == 0) {
-		adopt(child);
-	} else {
+	if (clone_init(child, &spec, &fault) < 0) {
 		say_fault(task, &fault);
 		say_ended(task, NULL);
 		close_child(child);
@@ -432,19 +438,18 @@ static void take_remove(uint64_t task, const uint8_t *body, size_t size)
 		child->pid = sys_clone(0, &child->pidfd, -1);
 		if (child->pid == 0)
 			run_worker(words[1], scope, alloc_root, alloc_id, task_name);
+		if (child->pid < 0)
+			child->pidfd = -1;
 		close_fd(&words[1]);
 	}
-	if (child->words < 0 || child->pid < 0) {
+	if (child->words < 0 || child->pid < 0 || adopt(child) < 0) {
 		struct fault fault = {0};
 
 		(void)fail(&fault, STEP_REMOVE_TREES);
 		say_removed(task, &fault);
-		child->pidfd = -1;
 		close_child(child);
 		free(child);
-		return;
 	}
-	adopt(child);
 }
 
 static void take_message(const struct header *header, const uint8_t *body)
@@ -681,9 +686,8 @@ static void prepare(bool own_users)
 	if (geteuid() == 0)
 		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	launcher.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (launcher.epoll < 0)
+	if (launcher.epoll < 0 || watch(PROTOCOL_FD, EPOLLIN, &daemon_source) < 0)
 		give_up();
-	watch(PROTOCOL_FD, EPOLLIN, &daemon_source);
 	begin_message(&writer, MESSAGE_HELLO, 0);
 	write_u32(&writer, PROTOCOL_VERSION);
 	write_u32(&writer, (uint32_t)error);
