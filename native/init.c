@@ -385,12 +385,11 @@ static int report_ready(struct init *init, struct fault *reterr)
 }
 
 static int (*const steps[])(struct init *, struct fault *) = {
-	close_inherited, map_ids,	new_session,   new_keyring,	open_records,
-	make_private,	 make_alloc,	make_task,     link_task_logs,	embed,
-	root_mount,	 binds,		task_mounts,   proc_mount,	dev_mount,
-	tmp_mounts,	 seal,		pivot,	       set_hostname,	raise_loopback,
-	create_pipes,	 clone_command, await_command, drop_privileges, verify_privileges,
-	report_ready,
+	close_inherited,   map_ids,	   new_session,	   new_keyring,	  open_records,	 make_private,
+	make_alloc,	   make_task,	   link_task_logs, embed,	  root_mount,	 binds,
+	task_mounts,	   proc_mount,	   dev_mount,	   tmp_mounts,	  seal,		 pivot,
+	set_hostname,	   raise_loopback, create_pipes,   clone_command, await_command, drop_privileges,
+	verify_privileges, report_ready,
 };
 
 static void say_fault(struct init *init, const struct fault *fault)

@@ -66,13 +66,30 @@ static bool is_kept(const char *name, const char *keep)
 	return strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || (keep && strcmp(name, keep) == 0);
 }
 
+/* NULL: there is no more, or result is -1. */
+static const struct dirent *next_entry(DIR *entries, int *result)
+{
+	const struct dirent *entry;
+
+	errno = 0;
+	entry = readdir(entries);
+	if (!entry && errno != 0)
+		*result = -1;
+	return entry;
+}
+
 static int empty_directory(struct emptying *emptying, int dir, const char *keep, int level)
 {
-	DIR *entries = fdopendir(fcntl(dir, F_DUPFD_CLOEXEC, 0));
+	int copy = fcntl(dir, F_DUPFD_CLOEXEC, 0);
+	DIR *entries = copy < 0 ? NULL : fdopendir(copy);
 	const struct dirent *entry;
-	int result = entries ? 0 : -1;
+	int result = 0, error;
 
-	while (result == 0 && (entry = readdir(entries))) {
+	if (!entries) {
+		close_fd(&copy);
+		return -1;
+	}
+	while (result == 0 && (entry = next_entry(entries, &result))) {
 		if (is_kept(entry->d_name, keep))
 			continue;
 		/* Linux: EISDIR for a directory; some file systems say EPERM, as POSIX does. */
@@ -83,8 +100,9 @@ static int empty_directory(struct emptying *emptying, int dir, const char *keep,
 				result = remove_directory(emptying, dir, entry->d_name, level + 1);
 		}
 	}
-	if (entries)
-		(void)closedir(entries);
+	error = errno;
+	(void)closedir(entries);
+	errno = error;
 	return result;
 }
 

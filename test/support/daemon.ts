@@ -20,11 +20,11 @@ export class TestDaemon implements AsyncDisposable {
     private readonly log: readonly string[],
   ) {}
 
-  static async start(config: Record<string, unknown> = {}): Promise<TestDaemon> {
+  static async start(config: Record<string, unknown> = {}, program = PROGRAM): Promise<TestDaemon> {
     const cgroupRoot = `/stockade-test-${process.pid}-${daemons++}`;
     const written: string[] = [];
     const daemon = await OwnDaemon.start({
-      program: PROGRAM,
+      program,
       cgroupRoot,
       config,
       onLog: (text) => written.push(text),

@@ -25,8 +25,8 @@ export interface Injection {
   readonly n: number;
   /** Whether the call is left out, or made and its answer replaced. */
   readonly when: "before" | "after";
-  /** undefined: a success. */
-  readonly errno: Errno | undefined;
+  /** A number is what a call that succeeds answers. */
+  readonly answer: Errno | number;
 }
 
 const SOURCE = resolve(__dirname, "../fixtures/inject.c");
@@ -65,8 +65,8 @@ export class Injector implements AsyncDisposable {
   }
 
   /** Has one of the next task's system calls fail. */
-  async arm({ role, n, when, errno }: Injection): Promise<void> {
-    const number = errno === undefined ? 0 : constants.errno[errno];
+  async arm({ role, n, when, answer }: Injection): Promise<void> {
+    const number = typeof answer === "number" ? answer : -constants.errno[answer];
     this.process.stdin.write(`fail ${role} ${n} ${when} ${number}\n`);
     await this.expect("armed");
   }

@@ -21,6 +21,7 @@ export const PROBES = {
   "v1-freezer": "test -e /sys/fs/cgroup/freezer/tasks",
   "sys-resource": "ulimit -n 64 && ulimit -Hn 65",
   bfq: "grep '\\[bfq\\]' /sys/block/*/queue/scheduler",
+  ptrace: "test $((0x$(sed -n 's/^CapEff:.//p' /proc/self/status) >> 19 & 1)) = 1",
   "core-dumps": "grep '^[^|/]' /proc/sys/kernel/core_pattern",
   grpcurl: "command -v grpcurl",
 } as const;
