@@ -17,6 +17,7 @@ export function sandboxFailed(fault: StepFault, mounts: readonly MountSpec[]): T
   const words = `cannot ${HELPER_STEP_WORDS[fault.step]}`;
   switch (fault.step) {
     case "ENTER_WORK_DIR":
+      if (EXHAUSTED.has(fault.errno)) break;
       return new TaskError({
         reason: "SANDBOX_FAILED",
         field: "work_dir",
