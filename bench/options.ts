@@ -21,13 +21,13 @@ export interface BenchOptions {
 export const FULL: BenchOptions = {
   rounds: 10,
   floorsPerRound: 100,
-  cyclesPerRound: 100,
+  cyclesPerRound: 60,
   callsPerRound: 300,
-  warmup: 300,
+  warmup: 200,
   atOnce: [1, 8, 32],
-  tasksAtOnce: 2000,
-  peerRuns: 200,
-  turnTasks: 3000,
+  tasksAtOnce: 1000,
+  peerRuns: 100,
+  turnTasks: 2000,
   idleTasks: 500,
 };
 
