@@ -10,7 +10,7 @@ enum { CGROUPS_MAX = 16 };
 /* Descriptors opened on the host's side of pivot_root. */
 struct cgroup_fds {
 	int v2;		     /* the directory, to be born into; -1: none */
-	int v1[CGROUPS_MAX]; /* each cgroup.procs, to be written */
+	int v1[CGROUPS_MAX]; /* each "tasks", to be written */
 	size_t v1_count;
 };
 
