@@ -138,7 +138,7 @@ static int embed_directory(struct embedding *embedding, int from, const char *na
 	if (source < 0)
 		return errno == EACCES ? 0
 				       : -1; /* a plain user cannot read all: what is not seen is not there */
-	copy = make_dir_at(to, to_name);
+	copy = make_dir_at(to, to_name, 0755);
 	if (copy >= 0 && embed_children(embedding, source, copy, depth) == 0)
 		result = copy_attributes(copy, status);
 	close_fd(&source);

@@ -19,19 +19,30 @@ enum { NAME_SIZE = 256 };
 const char *const shared_names[SHARED_COUNT] = {"logs", "tmp", "data"};
 static const char *const mount_points[] = {"alloc", "proc", "dev", "tmp"};
 
-int make_dir_at(int parent, const char *name)
+int make_dir_at(int parent, const char *name, mode_t mode)
 {
-	if (mkdirat(parent, name, SYSTEM_MODE) < 0 && errno != EEXIST)
+	if (mkdirat(parent, name, mode) < 0 && errno != EEXIST)
 		return -1;
 	return open_beneath(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
-/* As make_dir_at, with owner and mode set by descriptor, whatever was there before. */
+static int own(int dir, uid_t uid, gid_t gid, mode_t mode)
+{
+	struct stat status;
+
+	if (fstat(dir, &status) < 0)
+		return -1;
+	if ((status.st_uid != uid || status.st_gid != gid) && fchown(dir, uid, gid) < 0)
+		return -1;
+	return (status.st_mode & 07777) != mode ? fchmod(dir, mode) : 0;
+}
+
+/* As make_dir_at, with owner and mode by descriptor, whatever was there before. */
 static int make_owned(int parent, const char *name, uid_t uid, gid_t gid, mode_t mode)
 {
-	int dir = make_dir_at(parent, name);
+	int dir = make_dir_at(parent, name, mode);
 
-	if (dir >= 0 && (fchown(dir, uid, gid) < 0 || fchmod(dir, mode) < 0))
+	if (dir >= 0 && own(dir, uid, gid, mode) < 0)
 		close_fd(&dir);
 	return dir;
 }
@@ -72,7 +83,7 @@ int make_task_dir(const struct spec *spec, struct task_dirs *dirs, struct fault 
 	if (dirs->local < 0)
 		return fail(reterr, STEP_MAKE_TASK_DIR);
 	for (size_t i = 0; i < sizeof(mount_points) / sizeof(*mount_points); i++) {
-		int dir = make_dir_at(dirs->task, mount_points[i]);
+		int dir = make_dir_at(dirs->task, mount_points[i], SYSTEM_MODE);
 
 		if (dir < 0)
 			return fail(reterr, STEP_MAKE_TASK_DIR);
@@ -136,7 +147,8 @@ int make_mount_point(int root, const char *path, bool is_directory)
 		}
 		memcpy(name, path, (size_t)(end - path));
 		name[end - path] = '\0';
-		child = last && !is_directory ? make_file_at(parent, name) : make_dir_at(parent, name);
+		child = last && !is_directory ? make_file_at(parent, name)
+					      : make_dir_at(parent, name, SYSTEM_MODE);
 		close_fd(&parent);
 		if (last)
 			return child;

@@ -29,8 +29,8 @@ int make_task_dir(const struct spec *spec, struct task_dirs *dirs, struct fault 
 void link_logs(const struct spec *spec, const struct task_dirs *dirs, int record_dir);
 void close_task_dirs(struct task_dirs *dirs);
 
-/* Makes the directory if it is not there, and opens it; what is there is no link. */
-int make_dir_at(int parent, const char *name);
+/* Makes the directory if it is not there, and opens it; what is there is no link. The mode is that of a new one. */
+int make_dir_at(int parent, const char *name, mode_t mode);
 /*
  * Makes what a mount at the absolute path needs below root: its parents, and itself as a
  * directory or an empty file. Opens it (O_PATH).

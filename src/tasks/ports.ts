@@ -122,6 +122,8 @@ export interface TaskCgroup {
   readOomKills(): Promise<number>;
   /** Kills every process, frozen and stopped ones too; resolves once the cgroup is empty. */
   kill(): Promise<void>;
+  /** False: it is not empty, and has not been removed. */
+  removeIfEmpty(): Promise<boolean>;
   /** Removes the directories; resolves when they are gone. Repeating it is fine. */
   remove(): Promise<void>;
 }

@@ -222,8 +222,8 @@ export class Task {
   }
 
   /**
-   * Usage and OOM count of a cgroup in which nothing runs any more: each on its own, so that one that
-   * cannot be read takes nothing from the other.
+   * Usage and OOM count, the last thing there is to know of a cgroup: each on its own, so that one that
+   * cannot be read takes nothing from the other. What is left of it, if anything, is for `release`.
    */
   private async readEnd(cgroup: TaskCgroup, otherwise: Usage): Promise<readonly [Usage, number]> {
     const report =
@@ -232,11 +232,15 @@ export class Task {
         this.parts.log.error(`cannot ${what} of an ended task`, { id: this.id, error });
         return fallback;
       };
+    const read = (usage: Usage, oomKills: number): Promise<[Usage, number]> =>
+      Promise.all([
+        cgroup.readUsage().catch(report("read the usage", usage)),
+        cgroup.readOomKills().catch(report("read the OOM count", oomKills)),
+      ]);
+    const end = await read(otherwise, 0);
+    if (await cgroup.removeIfEmpty().catch(report("remove the cgroup", false))) return end;
     await cgroup.kill().catch(report("kill the leftovers", undefined));
-    return Promise.all([
-      cgroup.readUsage().catch(report("read the usage", otherwise)),
-      cgroup.readOomKills().catch(report("read the OOM count", 0)),
-    ]);
+    return read(...end);
   }
 
   private refuseEnded(): void {

@@ -37,6 +37,7 @@ function endedTask(cgroup: Partial<TaskCgroup>): { task: Task; logged: string[] 
     readUsage: () => Promise.resolve({ pidsPeak: 7n }),
     readOomKills: () => Promise.resolve(1),
     kill: () => Promise.resolve(),
+    removeIfEmpty: () => Promise.resolve(true),
     remove: () => Promise.resolve(),
     ...cgroup,
   };
@@ -60,7 +61,7 @@ it("an OOM count that cannot be read takes nothing from the usage", async () => 
 });
 
 it("leftovers that cannot be killed take nothing from either", async () => {
-  const { task, logged } = endedTask({ kill: failing });
+  const { task, logged } = endedTask({ removeIfEmpty: () => Promise.resolve(false), kill: failing });
   expect(await task.ended).toMatchObject({ reason: "OOM_KILLED", usage: { pidsPeak: 7n } });
   expect(logged).toEqual(["cannot kill the leftovers of an ended task"]);
 });

@@ -145,6 +145,17 @@ async function thaw(place: CgroupPlace): Promise<void> {
   ]);
 }
 
+/** False: something is in it, a process or a child cgroup. What is removed already is no error. */
+export async function removeIfEmpty(place: CgroupPlace): Promise<boolean> {
+  const results = await Promise.allSettled(allDirs(place).map(removeDir));
+  const failures = results
+    .filter((result) => result.status === "rejected")
+    .map((result): unknown => result.reason);
+  const other = failures.find((error) => !["EBUSY", "ENOTEMPTY"].includes(errorCode(error) ?? ""));
+  if (other !== undefined) throw other;
+  return failures.length === 0;
+}
+
 /**
  * Removes the cgroup, with the child cgroups that it should not have (whose processes are killed).
  * Resolves when no directory is left; repeating it is fine. Rejects with CgroupBusy when a process of its own stays in it for 5 s.
@@ -152,16 +163,8 @@ async function thaw(place: CgroupPlace): Promise<void> {
 export async function removeAll(place: CgroupPlace): Promise<void> {
   const deadline = performance.now() + REMOVE_TIMEOUT_MS;
   let delayMs = FIRST_DELAY_MS;
-  for (;;) {
-    const results = await Promise.allSettled(allDirs(place).map(removeDir));
-    const failures = results
-      .filter((result) => result.status === "rejected")
-      .map((result): unknown => result.reason);
-    if (failures.length === 0) return;
-    for (const error of failures) {
-      if (!["EBUSY", "ENOTEMPTY"].includes(errorCode(error) ?? "")) throw error;
-    }
-    if (performance.now() > deadline) throw new CgroupBusy("remove", { cause: failures[0] });
+  while (!(await removeIfEmpty(place))) {
+    if (performance.now() > deadline) throw new CgroupBusy("remove");
     if (!(await removeChildren(place))) {
       await sleep(delayMs);
       delayMs = Math.min(delayMs * 2, LONGEST_DELAY_MS);

@@ -3,7 +3,7 @@ import type { LimitName, Limits } from "../../tasks/limits.js";
 import { Mutex } from "../../tasks/mutex.js";
 import { LimitRefused, type TaskCgroup } from "../../tasks/ports.js";
 import { Changes } from "./changes.js";
-import { killAll, removeAll, type CgroupPlace } from "./kill.js";
+import { killAll, removeAll, removeIfEmpty, type CgroupPlace } from "./kill.js";
 import { isWithin } from "./cpu-list.js";
 import { reasonsFor } from "./unenforceable.js";
 
@@ -18,6 +18,7 @@ export abstract class HostCgroup implements TaskCgroup {
   /** Limits are set one request after the other. */
   readonly #setting = new Mutex();
   readonly #reasons: ReadonlyMap<LimitName, string>;
+  #gone = false;
 
   constructor(place: CgroupPlace, reasons: ReadonlyMap<LimitName, string>, known: Limits) {
     this.place = place;
@@ -72,12 +73,19 @@ export abstract class HostCgroup implements TaskCgroup {
     }
   }
 
-  kill(): Promise<void> {
-    return killAll(this.place);
+  async kill(): Promise<void> {
+    if (!this.#gone) await killAll(this.place);
   }
 
-  remove(): Promise<void> {
-    return removeAll(this.place);
+  async removeIfEmpty(): Promise<boolean> {
+    this.#gone ||= await removeIfEmpty(this.place);
+    return this.#gone;
+  }
+
+  async remove(): Promise<void> {
+    if (this.#gone) return;
+    await removeAll(this.place);
+    this.#gone = true;
   }
 }
 
