@@ -51,17 +51,17 @@ static void raise_loopback(void)
 
 static void make_mounts(const struct spec *spec, struct task_dirs *dirs, struct fault *fault)
 {
-	int root = -1;
+	struct task_root root = NO_TASK_ROOT;
 
 	check(make_mounts_private(fault), "detach from the host's mounts");
-	check(mount_root(dirs, &root, fault), "mount the root");
-	check(mount_binds(spec, root, fault), "mount the host's paths");
-	check(mount_dirs(spec, dirs, root, fault), "mount /alloc and /local");
-	check(mount_proc(root, fault), "mount /proc");
-	check(mount_dev(spec, root, fault), "mount /dev");
-	check(mount_tmp(spec, root, fault), "mount /tmp");
-	check(seal_root(root, fault), "seal the root");
-	check(pivot_root_to(root, fault), "change the root");
+	check(mount_root(spec, dirs, &root, fault), "mount the root");
+	check(mount_binds(spec, root.tree, fault), "mount the host's paths");
+	check(mount_dirs(spec, dirs, root.tree, fault), "mount /alloc and /local");
+	check(mount_proc(root.tree, fault), "mount /proc");
+	check(mount_dev(spec, root.tree, fault), "mount /dev");
+	check(mount_tmp(spec, root.tree, fault), "mount /tmp");
+	check(seal_root(&root, fault), "seal the root");
+	check(pivot_root_to(&root, fault), "change the root");
 }
 
 /* A descriptor of another mount namespace's mount is no use: they are opened anew, by path. */

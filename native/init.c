@@ -57,7 +57,7 @@ struct init {
 	struct record_fds record;
 	int record_dir;
 	struct task_dirs dirs;
-	int root;
+	struct task_root root;
 	int write_ends[2];
 	struct output outputs[2];
 	int gate;
@@ -182,44 +182,44 @@ static int embed(struct init *init, struct fault *reterr)
 
 static int root_mount(struct init *init, struct fault *reterr)
 {
-	return mount_root(&init->dirs, &init->root, reterr);
+	return mount_root(init->spec, &init->dirs, &init->root, reterr);
 }
 
 static int binds(struct init *init, struct fault *reterr)
 {
-	return mount_binds(init->spec, init->root, reterr);
+	return mount_binds(init->spec, init->root.tree, reterr);
 }
 
 static int task_mounts(struct init *init, struct fault *reterr)
 {
-	return mount_dirs(init->spec, &init->dirs, init->root, reterr);
+	return mount_dirs(init->spec, &init->dirs, init->root.tree, reterr);
 }
 
 static int proc_mount(struct init *init, struct fault *reterr)
 {
-	return mount_proc(init->root, reterr);
+	return mount_proc(init->root.tree, reterr);
 }
 
 static int dev_mount(struct init *init, struct fault *reterr)
 {
-	return mount_dev(init->spec, init->root, reterr);
+	return mount_dev(init->spec, init->root.tree, reterr);
 }
 
 static int tmp_mounts(struct init *init, struct fault *reterr)
 {
-	return mount_tmp(init->spec, init->root, reterr);
+	return mount_tmp(init->spec, init->root.tree, reterr);
 }
 
 static int seal(struct init *init, struct fault *reterr)
 {
-	return seal_root(init->root, reterr);
+	return seal_root(&init->root, reterr);
 }
 
 static int pivot(struct init *init, struct fault *reterr)
 {
-	if (pivot_root_to(init->root, reterr) < 0)
+	if (pivot_root_to(&init->root, reterr) < 0)
 		return -1;
-	close_fd(&init->root);
+	close_root(&init->root);
 	close_task_dirs(&init->dirs);
 	init->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (init->proc < 0)
@@ -600,7 +600,7 @@ _Noreturn void run_init(const struct spec *spec, const struct cgroup_fds *cgroup
 		.record = {.exit = -1, .log = {-1, -1}},
 		.record_dir = -1,
 		.dirs = NO_TASK_DIRS,
-		.root = -1,
+		.root = NO_TASK_ROOT,
 		.write_ends = {-1, -1},
 		.outputs = {{.pipe = -1, .log = -1}, {.pipe = -1, .log = -1}},
 		.gate = -1,

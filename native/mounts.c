@@ -55,20 +55,6 @@ static int set_attributes(int tree, uint64_t attributes, bool recursive)
 	return sys_mount_setattr(tree, recursive ? AT_RECURSIVE : 0, &attr);
 }
 
-int mount_root(const struct task_dirs *dirs, int *ret_root, struct fault *reterr)
-{
-	int root = sys_open_tree(dirs->task, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-
-	if (root < 0 || set_attributes(root, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, false) < 0 ||
-	    sys_move_mount(root, dirs->task) < 0) {
-		(void)fail(reterr, STEP_MOUNT_ROOT);
-		close_fd(&root);
-		return -1;
-	}
-	*ret_root = root;
-	return 0;
-}
-
 /* What is at the descriptor, as a detached copy of its mounts; closes it. -1 with errno. */
 static int clone_tree(int place, unsigned int flags)
 {
@@ -239,6 +225,50 @@ static int new_tmpfs(uint64_t bytes, const char *mode, unsigned int attributes)
 	return new_mount("tmpfs", options, 3, attributes);
 }
 
+/* Where in the base the task's root is. */
+static const char root_name[] = "task";
+static const char *const mount_points[] = {"alloc", "local", "proc", "dev", "tmp"};
+
+static int make_mount_points(int root)
+{
+	for (size_t i = 0; i < sizeof(mount_points) / sizeof(*mount_points); i++) {
+		int dir = make_dir_at(root, mount_points[i], 0755);
+
+		if (dir < 0)
+			return -1;
+		close_fd(&dir);
+	}
+	return 0;
+}
+
+int mount_root(const struct spec *spec, const struct task_dirs *dirs, struct task_root *ret_root,
+	       struct fault *reterr)
+{
+	enum { BASE_BYTES = 64 << 20 }; /* a bound: it holds places to mount on, and no byte */
+	unsigned int attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+	struct task_root root = {.base = new_tmpfs(BASE_BYTES, "0755", attributes), .tree = -1};
+	int place = root.base < 0 ? -1 : make_dir_at(root.base, root_name, 0755);
+
+	if (place < 0)
+		goto failed;
+	root.tree = clone_tree(fcntl(has_links(spec) ? dirs->task : place, F_DUPFD_CLOEXEC, 0), 0);
+	if (root.tree < 0 || set_attributes(root.tree, attributes, false) < 0)
+		goto failed;
+	/* They are attached where nobody but this namespace sees it, and pivot_root takes them from there. */
+	if (sys_move_mount(root.base, dirs->task) < 0 || sys_move_mount(root.tree, place) < 0)
+		goto failed;
+	if (make_mount_points(root.tree) < 0)
+		goto failed;
+	close_fd(&place);
+	*ret_root = root;
+	return 0;
+failed:
+	(void)fail(reterr, STEP_MOUNT_ROOT);
+	close_fd(&place);
+	close_root(&root);
+	return -1;
+}
+
 static int mount_devices(int dev)
 {
 	for (size_t i = 0; i < sizeof(devices) / sizeof(*devices); i++) {
@@ -306,47 +336,25 @@ int mount_tmp(const struct spec *spec, int root, struct fault *reterr)
 	return 0;
 }
 
-int seal_root(int root, struct fault *reterr)
+int seal_root(const struct task_root *root, struct fault *reterr)
 {
-	if (set_attributes(root, MOUNT_ATTR_RDONLY, false) < 0)
+	if (set_attributes(root->tree, MOUNT_ATTR_RDONLY, false) < 0 ||
+	    set_attributes(root->base, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOEXEC, false) < 0)
 		return fail(reterr, STEP_SEAL_ROOT);
 	return 0;
 }
 
-/*
- * Puts the root below an empty one, in a directory of it, and enters that. The kernel makes no user namespace
- * for a process whose root is not its mount namespace's (unshare(2), EPERM): with one, a task would have every
- * capability over whatever of the kernel it can then unshare. What a task could climb to by leaving its root,
- * which takes a capability that it has not, holds nothing.
- */
-static int put_below(struct fault *reterr)
+/* The old root is stacked on the new one, then taken away (pivot_root(2), NOTES). */
+int pivot_root_to(const struct task_root *root, struct fault *reterr)
 {
-	static const char below[] = "task";
-	enum { BASE_BYTES = 4096 };
-	int base = new_tmpfs(BASE_BYTES, "0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-	int result = -1;
-
-	if (base < 0 || mkdirat(base, below, 0755) < 0 || set_attributes(base, MOUNT_ATTR_RDONLY, false) < 0)
-		goto done;
-	/* It has to be mounted somewhere before it can be the root; then it is there no more. */
-	if (attach(fcntl(base, F_DUPFD_CLOEXEC, 0), open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0)
-		goto done;
-	if (fchdir(base) < 0 || sys_pivot_root(".", below) < 0 || chroot(below) < 0 || chdir("/") < 0)
-		goto done;
-	result = 0;
-done:
-	if (result < 0)
-		(void)fail(reterr, STEP_PIVOT_ROOT);
-	close_fd(&base);
-	return result;
+	if (fchdir(root->base) < 0 || sys_pivot_root(".", ".") < 0 ||
+	    syscall(SYS_umount2, ".", MNT_DETACH_FLAG) < 0 || chroot(root_name) < 0 || chdir("/") < 0)
+		return fail(reterr, STEP_PIVOT_ROOT);
+	return 0;
 }
 
-/* The old root is stacked on the new one, then taken away (pivot_root(2), NOTES). */
-int pivot_root_to(int root, struct fault *reterr)
+void close_root(struct task_root *root)
 {
-	if (fchdir(root) < 0 || sys_pivot_root(".", ".") < 0)
-		return fail(reterr, STEP_PIVOT_ROOT);
-	if (syscall(SYS_umount2, ".", MNT_DETACH_FLAG) < 0 || chdir("/") < 0)
-		return fail(reterr, STEP_PIVOT_ROOT);
-	return put_below(reterr);
+	close_fd(&root->base);
+	close_fd(&root->tree);
 }

@@ -8,6 +8,15 @@
 /* Least bytes of an item. */
 enum { GROUP_SIZE = 4, MOUNT_SIZE = 2 * STRING_SIZE_MIN + 4 };
 
+bool has_links(const struct spec *spec)
+{
+	for (size_t i = 0; i < spec->mount_count; i++) {
+		if (spec->mounts[i].flags & MOUNT_LINK)
+			return true;
+	}
+	return false;
+}
+
 bool is_name(const char *name)
 {
 	return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !strchr(name, '/');

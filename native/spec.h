@@ -42,6 +42,9 @@ struct spec {
 bool parse_spec(struct spec *ret_spec, const uint8_t *body, size_t size);
 void free_spec(struct spec *spec);
 
+/* True: some of the task's root is embedded, which takes a directory on disk. */
+bool has_links(const struct spec *spec);
+
 /* True: one path component, neither "." nor "..", nor empty. */
 bool is_name(const char *name);
 

@@ -17,7 +17,6 @@ enum { NAME_SIZE = 256 };
 #define SYSTEM_MODE 0755
 
 const char *const shared_names[SHARED_COUNT] = {"logs", "tmp", "data"};
-static const char *const mount_points[] = {"alloc", "proc", "dev", "tmp"};
 
 int make_dir_at(int parent, const char *name, mode_t mode)
 {
@@ -82,13 +81,6 @@ int make_task_dir(const struct spec *spec, struct task_dirs *dirs, struct fault 
 	dirs->local = make_owned(dirs->task, "local", spec->uid, spec->gid, PRIVATE_MODE);
 	if (dirs->local < 0)
 		return fail(reterr, STEP_MAKE_TASK_DIR);
-	for (size_t i = 0; i < sizeof(mount_points) / sizeof(*mount_points); i++) {
-		int dir = make_dir_at(dirs->task, mount_points[i], SYSTEM_MODE);
-
-		if (dir < 0)
-			return fail(reterr, STEP_MAKE_TASK_DIR);
-		close_fd(&dir);
-	}
 	return 0;
 }
 

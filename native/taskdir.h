@@ -13,7 +13,7 @@ struct task_dirs {
 	int alloc_root;
 	int alloc;  /* <alloc_root>/<alloc_id> */
 	int shared; /* its "alloc": /alloc in the task */
-	int task;   /* <alloc>/<task_name>: the task's root */
+	int task;   /* <alloc>/<task_name> */
 	int local;  /* its "local": /local in the task */
 };
 
