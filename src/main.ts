@@ -19,6 +19,7 @@ import { isRoot, launchAsPlainUser, launchAsRoot, type Launched } from "./host/p
 import { probeSandbox } from "./host/probe.js";
 import { clearSocket, restrictSocket } from "./host/socket.js";
 import { HostUsers } from "./host/users.js";
+import { checkSelf } from "./rpc/self-check.js";
 import { RpcServer } from "./rpc/server.js";
 import { TaskStore } from "./store/task-store.js";
 import { Executor } from "./tasks/executor.js";
@@ -163,7 +164,10 @@ async function listen(config: Config, executor: Executor, log: StderrLog, undo: 
   for (const address of config.listen) {
     if (address.kind === "unix") await clearSocket(address.path);
     await server.listen(address.text);
-    if (address.kind === "unix") await restrictSocket(address.path);
+    if (address.kind === "unix") {
+      await restrictSocket(address.path);
+      await checkSelf(address.text);
+    }
   }
   server.setServing(true);
   undo.add(() => server.setServing(false));
