@@ -151,8 +151,9 @@ export async function removeIfEmpty(place: CgroupPlace): Promise<boolean> {
   const failures = results
     .filter((result) => result.status === "rejected")
     .map((result): unknown => result.reason);
-  const other = failures.find((error) => !["EBUSY", "ENOTEMPTY"].includes(errorCode(error) ?? ""));
-  if (other !== undefined) throw other;
+  for (const error of failures) {
+    if (!["EBUSY", "ENOTEMPTY"].includes(errorCode(error) ?? "")) throw error;
+  }
   return failures.length === 0;
 }
 
