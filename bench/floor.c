@@ -95,7 +95,8 @@ _Noreturn static void run_child(const struct spec *spec, const struct cgroup_fds
 	int keep[] = {0, 1, 2};
 
 	check(join_cgroups(cgroups, &fault), "join the cgroup");
-	check(unshare(CLONE_NEWCGROUP), "create the cgroup namespace");
+	check(unshare(CLONE_NEWCGROUP | (spec->flags & CREATE_NET_NS ? CLONE_NEWNET : 0)),
+	      "create namespaces");
 	make_mounts(spec, &dirs, &fault);
 	check(sethostname(spec->hostname, strlen(spec->hostname)), "set the host name");
 	if (spec->flags & CREATE_NET_NS)
@@ -134,8 +135,7 @@ static void remove_cgroups(const struct spec *spec)
 
 static uint64_t run_round(const struct spec *spec, char *program)
 {
-	uint64_t namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS |
-			      (spec->flags & CREATE_NET_NS ? CLONE_NEWNET : 0);
+	uint64_t namespaces = CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS;
 	uint64_t start = now_ns(CLOCK_MONOTONIC);
 	struct cgroup_fds cgroups;
 	struct fault fault = {0};

@@ -2,8 +2,10 @@
 #include "command.h"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -38,6 +40,28 @@ static int unshare_cgroup_ns(struct command *command, struct fault *reterr)
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return fail(reterr, STEP_UNSHARE_CGROUP_NS);
 	return 0;
+}
+
+static int unshare_net_ns(struct command *command, struct fault *reterr)
+{
+	if ((command->spec->flags & CREATE_NET_NS) && unshare(CLONE_NEWNET) < 0)
+		return fail(reterr, STEP_UNSHARE_NET_NS);
+	return 0;
+}
+
+static int raise_loopback(struct command *command, struct fault *reterr)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+	int fd, result;
+
+	if (!(command->spec->flags & CREATE_NET_NS))
+		return 0;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	result = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &request);
+	if (result < 0)
+		(void)fail(reterr, STEP_RAISE_LOOPBACK);
+	close_fd(&fd);
+	return result;
 }
 
 /* Lowers a soft limit; the hard one, to which the task may raise it again, stays as inherited. */
@@ -127,8 +151,9 @@ static int enter_work_dir(struct command *command, struct fault *reterr)
 }
 
 static int (*const steps[])(struct command *, struct fault *) = {
-	join, verify_joined, unshare_cgroup_ns, reset_process, set_stdio, set_credentials,
-	drop, verify,	     enter_work_dir,
+	join,		verify_joined, unshare_cgroup_ns, unshare_net_ns,
+	raise_loopback, reset_process, set_stdio,	  set_credentials,
+	drop,		verify,	       enter_work_dir,
 };
 
 struct start {

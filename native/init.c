@@ -20,14 +20,12 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <net/if.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -234,21 +232,6 @@ static int set_hostname(struct init *init, struct fault *reterr)
 	return 0;
 }
 
-static int raise_loopback(struct init *init, struct fault *reterr)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-	int fd, result;
-
-	if (!(init->spec->flags & CREATE_NET_NS))
-		return 0;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	result = fd < 0 ? -1 : ioctl(fd, SIOCSIFFLAGS, &request);
-	if (result < 0)
-		(void)fail(reterr, STEP_RAISE_LOOPBACK);
-	close_fd(&fd);
-	return result;
-}
-
 /* The pipes are the task's user's: what it reopens by /dev/stderr it may write. */
 static int create_pipes(struct init *init, struct fault *reterr)
 {
@@ -306,6 +289,17 @@ static int await_command(struct init *init, struct fault *reterr)
 		*reterr = said;
 		return -1;
 	}
+	return 0;
+}
+
+/*
+ * The command has made it, so that the task pays for its memory. Init goes there too: what /proc shows of pid 1's
+ * network must not be the host's.
+ */
+static int join_net_ns(struct init *init, struct fault *reterr)
+{
+	if ((init->spec->flags & CREATE_NET_NS) && setns(init->command_pidfd, CLONE_NEWNET) < 0)
+		return fail(reterr, STEP_JOIN_NET_NS);
 	return 0;
 }
 
@@ -385,10 +379,10 @@ static int report_ready(struct init *init, struct fault *reterr)
 }
 
 static int (*const steps[])(struct init *, struct fault *) = {
-	close_inherited,   map_ids,	   new_session,	   new_keyring,	  open_records,	 make_private,
-	make_alloc,	   make_task,	   link_task_logs, embed,	  root_mount,	 binds,
-	task_mounts,	   proc_mount,	   dev_mount,	   tmp_mounts,	  seal,		 pivot,
-	set_hostname,	   raise_loopback, create_pipes,   clone_command, await_command, drop_privileges,
+	close_inherited,   map_ids,	 new_session,	 new_keyring,	open_records, make_private,
+	make_alloc,	   make_task,	 link_task_logs, embed,		root_mount,   binds,
+	task_mounts,	   proc_mount,	 dev_mount,	 tmp_mounts,	seal,	      pivot,
+	set_hostname,	   create_pipes, clone_command,	 await_command, join_net_ns,  drop_privileges,
 	verify_privileges, report_ready,
 };
 

@@ -273,8 +273,6 @@ static uint64_t namespaces(const struct spec *spec)
 
 	if (spec->flags & CREATE_USER_NS)
 		flags |= CLONE_NEWUSER;
-	if (spec->flags & CREATE_NET_NS)
-		flags |= CLONE_NEWNET;
 	return flags;
 }
 

@@ -309,6 +309,13 @@ describe("the network", () => {
     expect(stderr).toContain("Connection refused");
   });
 
+  it("is all that /proc shows of any process of the task's, init included", async () => {
+    const { stdout } = await daemon.run(
+      "for pid in 1 self; do cut -d: -f1 /proc/$pid/net/dev | tail -n +3; tail -n +2 /proc/$pid/net/unix; done",
+    );
+    expect(stdout.split("\n").map((line) => line.trim())).toEqual(["lo", "lo", ""]);
+  });
+
   it("carries a task's own connections", async () => {
     const { stdout } = await daemon.run("", {
       command: "/usr/bin/perl",

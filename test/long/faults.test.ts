@@ -104,19 +104,21 @@ const OWN_CALLS: Record<HelperStep, readonly [Role, string] | { readonly provedB
   SEAL_ROOT: ["init", "mount_setattr"],
   PIVOT_ROOT: ["init", "pivot_root"],
   SET_HOSTNAME: ["init", "sethostname"],
-  RAISE_LOOPBACK: ["init", "ioctl"],
   CREATE_PIPES: ["init", "pipe2"],
   CLONE_COMMAND: ["init", "clone3"],
   JOIN_CGROUPS:
     HOST.cgroups === "v2" ? { provedBy: "clone3, which joins the one cgroup of v2" } : ["command", "write"],
   VERIFY_CGROUPS: ["command", "read"],
   UNSHARE_CGROUP_NS: ["command", "unshare"],
+  UNSHARE_NET_NS: ["command", "unshare"],
+  RAISE_LOOPBACK: ["command", "ioctl"],
   RESET_PROCESS: ["command", "rt_sigprocmask"],
   SET_STDIO: ["command", "dup3"],
   SET_CREDENTIALS: ["command", "setresuid"],
   DROP_CAPABILITIES: ["command", "capset"],
   VERIFY_CREDENTIALS: ["command", "capget"],
   ENTER_WORK_DIR: ["command", "chdir"],
+  JOIN_NET_NS: ["init", "setns"],
   DROP_INIT_PRIVILEGES: ["init", "chroot"],
   VERIFY_INIT: ["init", "capget"],
   REPORT_READY: ["init", "sendmsg"],
@@ -560,11 +562,20 @@ itRequires(
 );
 
 itRequires(["root", "ptrace"], "a network of the host's needs no step of its own", async () => {
-  const initsOf = async (request: Partial<ConfigureRequest>): Promise<string[]> =>
-    (await traceOf({ request })).filter(({ role }) => role === "init").map(({ name }) => name);
-  const own = await initsOf(SLEEPER);
-  const host = await initsOf({ ...SLEEPER, network: { mode: NetworkMode.NETWORK_MODE_HOST } });
-  own.splice(own.indexOf("socket"), 3);
+  const callsOf = async (
+    request: Partial<ConfigureRequest>,
+  ): Promise<Record<"init" | "command", string[]>> => {
+    const calls = await traceOf({ request });
+    const by = (wanted: Role): string[] =>
+      calls.filter(({ role }) => role === wanted).map(({ name }) => name);
+    return { init: by("init"), command: by("command") };
+  };
+  const own = await callsOf(SLEEPER);
+  const host = await callsOf({ ...SLEEPER, network: { mode: NetworkMode.NETWORK_MODE_HOST } });
+  expect(own.command.splice(own.command.lastIndexOf("unshare"), 4)).toEqual([
+    ...["unshare", "socket", "ioctl", "close"],
+  ]);
+  expect(own.init.splice(own.init.indexOf("setns"), 1)).toEqual(["setns"]);
   expect(host).toEqual(own);
 });
 
