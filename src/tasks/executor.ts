@@ -3,7 +3,6 @@
  * be and is found. What is done with one task are the methods of `Task`.
  */
 import { TaskError } from "./errors.js";
-import { mountSpecs } from "./chroot-map.js";
 import type { Exit } from "./exit.js";
 import { sandboxFailed } from "./fault-errors.js";
 import {
@@ -16,6 +15,7 @@ import {
   type TaskCgroup,
 } from "./ports.js";
 import type { UserDirectory } from "./ports-users.js";
+import { MountPlans } from "./mount-plans.js";
 import type { AllowedPath } from "./policy.js";
 import { persist } from "./persist.js";
 import { Registry, type Retention } from "./registry.js";
@@ -55,12 +55,14 @@ export interface OpenAnswer {
 
 export class Executor {
   private readonly registry: Registry;
+  private readonly plans: MountPlans;
   /** Alloc directories that are being removed after a Configure that failed. */
   private readonly removing = new Map<string, Promise<void>>();
   private readonly configuring = new Set<Promise<unknown>>();
   private readonly stopping = new AbortController();
 
   constructor(private readonly parts: ExecutorParts) {
+    this.plans = new MountPlans(parts.allowedPaths, parts.paths);
     this.registry = new Registry(parts.retention, (task) => {
       parts.records.remove(task.uuid).catch((error: unknown) => {
         parts.log.error("cannot remove an expired record", { id: task.id, error });
@@ -102,8 +104,8 @@ export class Executor {
   }
 
   private async attempt(spec: TaskSpec, signal: AbortSignal): Promise<ConfigureAnswer> {
-    const { users, allowedPaths, sandboxes, paths, cgroups, records, log, unenforced } = this.parts;
-    const [user, mounts] = await Promise.all([users.lookup(spec), mountSpecs(spec, allowedPaths, paths)]);
+    const { users, sandboxes, paths, cgroups, records, log, unenforced } = this.parts;
+    const [user, mounts] = await Promise.all([users.lookup(spec), this.plans.of(spec)]);
     if (unenforced.length > 0 && !spec.allowUnenforced) throw unenforceable(unenforced);
     await this.removing.get(spec.allocId);
     signal.throwIfAborted();

@@ -13,6 +13,8 @@ let daemons = 0;
 
 export class TestDaemon implements AsyncDisposable {
   private names = 0;
+  /** The ids of those that `configure` has made. */
+  readonly configured: string[] = [];
 
   private constructor(
     readonly daemon: OwnDaemon,
@@ -55,7 +57,9 @@ export class TestDaemon implements AsyncDisposable {
   async configure(request: Partial<ConfigureRequest> = {}): Promise<string> {
     const name = this.freshName();
     const whole = { allocId: name, taskName: name, allowUnenforced: !isRoot(), ...request };
-    return (await this.client.configure(whole)).id;
+    const { id } = await this.client.configure(whole);
+    this.configured.push(id);
+    return id;
   }
 
   /** Configure and Start; answers the id, and the main process as the host sees it. */

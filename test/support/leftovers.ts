@@ -9,7 +9,9 @@ import type { TestDaemon } from "./daemon";
 export async function expectNothingLeft(daemon: TestDaemon): Promise<void> {
   const left = daemon.leftovers();
   const uuids = new Set(daemon.taskCgroups().map((path) => basename(path)));
-  const stops = [...uuids].map((uuid) => daemon.client.forceStop(`CGROUP:${daemon.cgroupRoot}/${uuid}`));
-  await Promise.allSettled(stops);
+  const ids = [...uuids].map((uuid) => `CGROUP:${daemon.cgroupRoot}/${uuid}`);
+  // Those without a cgroup are known by their Configure alone.
+  if (left.length > 0) ids.push(...daemon.configured);
+  await Promise.allSettled(ids.map((id) => daemon.client.forceStop(id)));
   expect(left).toEqual([]);
 }

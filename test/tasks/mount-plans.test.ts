@@ -1,0 +1,57 @@
+import { DEFAULT_CHROOT } from "../../src/tasks/default-chroot";
+import { MountPlans } from "../../src/tasks/mount-plans";
+
+const ALLOWED = [...DEFAULT_CHROOT.map(({ source }) => source), "/srv"].map((path) => ({
+  path,
+  writable: false,
+}));
+
+/** A host on which every path is real, and the looks at it. */
+function host(): { plans: MountPlans; looks: string[] } {
+  const looks: string[] = [];
+  const plans = new MountPlans(ALLOWED, {
+    realpath: (path) => {
+      looks.push(path);
+      return Promise.resolve(path);
+    },
+    readlink: () => Promise.resolve(undefined),
+  });
+  return { plans, looks };
+}
+
+const wanted = { chroot: DEFAULT_CHROOT, chrootMethod: "bind", mounts: [] } as const;
+
+it("the default chroot is looked up once for many tasks, and anew after a while", async () => {
+  jest.useFakeTimers();
+  try {
+    const { plans, looks } = host();
+    const first = await plans.of(wanted);
+    const once = looks.length;
+    expect(await plans.of(wanted)).toEqual(first);
+    expect(looks).toHaveLength(once);
+    jest.advanceTimersByTime(1_001);
+    expect(await plans.of(wanted)).toEqual(first);
+    expect(looks).toHaveLength(2 * once);
+  } finally {
+    jest.useRealTimers();
+  }
+});
+
+it("links and binds are told apart", async () => {
+  const { plans } = host();
+  const binds = await plans.of(wanted);
+  const links = await plans.of({ ...wanted, chrootMethod: "link" });
+  expect(binds.map(({ link }) => link)).not.toContain(true);
+  expect(links.map(({ link }) => link)).not.toContain(false);
+});
+
+it.each([
+  ["a chroot of the request's", { chroot: [{ source: "/srv", target: "/srv" }] }],
+  ["mounts", { mounts: [{ source: "/srv", target: "/srv", readOnly: true }] }],
+])("%s: looked up for each task", async (_, own) => {
+  const { plans, looks } = host();
+  await plans.of({ ...wanted, ...own });
+  const once = looks.length;
+  await plans.of({ ...wanted, ...own });
+  expect(looks).toHaveLength(2 * once);
+});
