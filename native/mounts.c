@@ -247,15 +247,17 @@ int mount_root(const struct spec *spec, const struct task_dirs *dirs, struct tas
 	enum { BASE_BYTES = 64 << 20 }; /* a bound: it holds places to mount on, and no byte */
 	unsigned int attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
 	struct task_root root = {.base = new_tmpfs(BASE_BYTES, "0755", attributes), .tree = -1};
-	int place = root.base < 0 ? -1 : make_dir_at(root.base, root_name, 0755);
+	int place = -1;
 
+	/* Attached before it is copied from, where nobody but this namespace sees it; pivot_root takes it from there. */
+	if (root.base < 0 || sys_move_mount(root.base, dirs->task) < 0)
+		goto failed;
+	place = make_dir_at(root.base, root_name, 0755);
 	if (place < 0)
 		goto failed;
 	root.tree = clone_tree(fcntl(has_links(spec) ? dirs->task : place, F_DUPFD_CLOEXEC, 0), 0);
-	if (root.tree < 0 || set_attributes(root.tree, attributes, false) < 0)
-		goto failed;
-	/* They are attached where nobody but this namespace sees it, and pivot_root takes them from there. */
-	if (sys_move_mount(root.base, dirs->task) < 0 || sys_move_mount(root.tree, place) < 0)
+	if (root.tree < 0 || set_attributes(root.tree, attributes, false) < 0 ||
+	    sys_move_mount(root.tree, place) < 0)
 		goto failed;
 	if (make_mount_points(root.tree) < 0)
 		goto failed;
