@@ -42,7 +42,8 @@ function run(script: string): Promise<Ran> {
 }
 
 /**
- * Name in the fixture, what is tried, what comes of it, and what for a plain user's task. Several outcomes: kernels are built differently. OK is for what succeeds and does nothing.
+ * Name in the fixture, what is tried, what comes of it, and what for a plain user's task. Several outcomes:
+ * kernels are built differently. OK is for what succeeds and does nothing.
  */
 type Attempt = readonly [name: string, what: string, outcome: string, plain?: string];
 
