@@ -8,6 +8,7 @@ module.exports = {
   testMatch: ["<rootDir>/test/!(chaos|long|vm)/**/*.test.ts"],
   transform: { "^.+\\.ts$": ["ts-jest", { tsconfig: "<rootDir>/test/tsconfig.json" }] },
   moduleNameMapper: { "^(\\.{1,2}/.*)\\.js$": "$1" },
+  setupFiles: ["<rootDir>/test/support/early-node.js"],
   modulePathIgnorePatterns: ["<rootDir>/dist", "<rootDir>/.cache"],
   reporters: ["default", "<rootDir>/test/support/reporter.js"],
   maxWorkers: 2,

@@ -40,7 +40,7 @@ export class Resources implements AsyncDisposable {
   /** A daemon of its own. */
   async daemon(options: Omit<OwnDaemonOptions, "program"> = {}): Promise<OwnDaemon> {
     const daemon = await OwnDaemon.start({ program: DAEMON, cgroupRoot: this.cgroupName(), ...options });
-    await this.add(() => daemon[Symbol.asyncDispose]());
+    await this.add(() => daemon.stop());
     return daemon;
   }
 

@@ -35,7 +35,7 @@ export async function measureTurns(options: BenchOptions, resources: Resources):
   const beginNs = nowNs();
   await atOnce(TURN_LANES, options.turnTasks, () => runCycle(daemon.client));
   const run = { beginNs, endNs: nowNs() };
-  await daemon[Symbol.asyncDispose]();
+  await daemon.stop();
   bare.kill();
   await bareEnded;
 

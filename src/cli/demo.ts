@@ -227,16 +227,16 @@ function interruption(): Promise<number> {
 export async function demo(): Promise<number> {
   const interrupted = interruption();
   const program = resolve(__dirname, "../../bin/stockaded");
+  // By hand, and not "await using": the first versions of Node 20 don't know it.
+  const daemon = await OwnDaemon.start({ program, cgroupRoot: `/stockade-demo-${process.pid}` });
   let signal: number | undefined;
-  {
-    await using daemon = await OwnDaemon.start({
-      program,
-      cgroupRoot: `/stockade-demo-${process.pid}`,
-    });
+  try {
     const shown = show(daemon).then(() => undefined);
     signal = await Promise.race([shown, interrupted]);
     // Its calls fail as the daemon goes, which nobody needs to be told.
     if (signal !== undefined) shown.catch(() => undefined);
+  } finally {
+    await daemon.stop();
   }
   title("stopped; nothing is left");
   return signal === undefined ? 0 : 128 + signal;

@@ -76,7 +76,12 @@ export class OwnDaemon implements AsyncDisposable {
     return this.process.pid;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  /** Resolves when the daemon has ended, and its directories are gone. */
+  async stop(): Promise<void> {
     this.client.close();
     if (this.process.exitCode === null && this.process.signalCode === null) {
       const exited = new Promise((resolve) => this.process.once("exit", resolve));
