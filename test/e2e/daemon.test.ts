@@ -226,7 +226,7 @@ describe("where it listens", () => {
     await dead.end("SIGKILL");
     expect(existsSync(place.address.replace(/^unix:/, ""))).toBe(true);
     await using next = await HandDaemon.start(flags(place), place.address);
-    expect(next.logged).toContain('"ready"');
+    await until(() => next.logged.includes('"ready"'));
   });
 
   it("what is there and is no socket stays", () => {
