@@ -3,11 +3,10 @@
  * programs of newuidmap(1) and newgidmap(1).
  */
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
 import { userInfo } from "node:os";
 import { promisify } from "node:util";
 
-import { errorCode } from "./cgroup/files.js";
+import { errorCode, readTextIfThere } from "./cgroup/files.js";
 import { parseId } from "./user-database.js";
 
 export interface SubordinateIds {
@@ -31,7 +30,9 @@ const MAP_TIMEOUT_MS = 10_000;
 export async function findSubordinateIds(): Promise<SubordinateIds> {
   const { username, uid } = userInfo();
   const [uids, gids] = await Promise.all(
-    ["/etc/subuid", "/etc/subgid"].map(async (file) => firstId(await readIfThere(file), username, uid)),
+    ["/etc/subuid", "/etc/subgid"].map(async (file) =>
+      firstId((await readTextIfThere(file)) ?? "", username, uid),
+    ),
   );
   if (uids === undefined || gids === undefined) {
     throw new CannotMapUsers("/etc/subuid and /etc/subgid have no ids for the daemon's user");
@@ -67,14 +68,5 @@ async function map(program: string, pid: number, own: number, initId: number, id
   } catch (error) {
     const why = errorCode(error) === "ENOENT" ? "it is not installed" : "it refuses";
     throw new CannotMapUsers(`${program} cannot be used: ${why}`, { cause: error });
-  }
-}
-
-async function readIfThere(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return "";
-    throw error;
   }
 }
