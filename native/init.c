@@ -13,7 +13,7 @@
  *
  * The end: what is left in the pid namespace is killed and reaped, the pipes drained of
  * what is in them (not to their end: a write end may have been passed to another task), the
- * exit record written, ENDED said. When init exits, the kernel takes the namespaces.
+ * exit record written, EXITED said. When init exits, the kernel takes the namespaces.
  */
 #define _GNU_SOURCE
 #include "init.h"
@@ -562,7 +562,7 @@ static void end_all(struct init *init)
 
 static void record_end(struct init *init)
 {
-	struct from_init words = {.word = INIT_ENDED};
+	struct from_init words = {.word = INIT_EXITED};
 	struct exit_record *exit_record = &init->exit;
 	struct rusage usage = {0};
 

@@ -14,7 +14,7 @@ enum init_word {
 	INIT_READY = 1, /* with the command's pidfd as SCM_RIGHTS */
 	INIT_FAULT,
 	INIT_STARTED,
-	INIT_ENDED,
+	INIT_EXITED,
 };
 
 struct from_init {

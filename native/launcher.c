@@ -4,8 +4,9 @@
  * and pidfds of init and of the command; signals go by these alone. A tree that is to be
  * removed is a forked worker's, with a pipe for its one fault.
  *
- * ENDED is said once per CREATE, when init has been reaped: nothing of the task's pid
- * namespace is alive then. When the daemon closes its end, the launcher exits at once;
+ * EXITED is init's word, passed on, so that the daemon reads what the task used while the
+ * kernel takes its namespaces. ENDED is said once per CREATE, when init has been reaped:
+ * nothing of the task's pid namespace is alive then. When the daemon closes its end, the launcher exits at once;
  * inits whose command has not started, or that have no cgroup to be found by, see their
  * control pair close and give up; the others go on without it.
  */
@@ -55,9 +56,7 @@ struct child {
 	int words; /* control pair of an init, pipe of a worker */
 	int command_pidfd;
 	int start_data;
-	bool has_exit;
 	bool gone;
-	struct exit_record exit;
 	struct source said, ended;
 };
 
@@ -155,15 +154,11 @@ static void say_fault(uint64_t task, const struct fault *fault)
 	say(&writer);
 }
 
-static void say_ended(uint64_t task, const struct exit_record *record)
+static void say_exited(uint64_t task, const struct exit_record *record)
 {
-	static const struct exit_record none;
 	struct writer writer;
 
-	begin_message(&writer, MESSAGE_ENDED, task);
-	write_u32(&writer, record ? 1 : 0);
-	if (!record)
-		record = &none;
+	begin_message(&writer, MESSAGE_EXITED, task);
 	write_u32(&writer, (uint32_t)record->wait_status);
 	write_u32(&writer, record->flags);
 	write_u64(&writer, record->started_ns);
@@ -175,6 +170,14 @@ static void say_ended(uint64_t task, const struct exit_record *record)
 	write_u64(&writer, record->cpu_user_us);
 	write_u64(&writer, record->cpu_system_us);
 	write_u64(&writer, record->memory_peak_bytes);
+	say(&writer);
+}
+
+static void say_ended(uint64_t task)
+{
+	struct writer writer;
+
+	begin_message(&writer, MESSAGE_ENDED, task);
 	say(&writer);
 }
 
@@ -311,7 +314,7 @@ static void take_create(uint64_t task, const uint8_t *body, size_t size)
 	child = new_child(task, false);
 	if (clone_init(child, &spec, &fault) < 0) {
 		say_fault(task, &fault);
-		say_ended(task, NULL);
+		say_ended(task);
 		close_child(child);
 		free(child);
 	}
@@ -613,9 +616,8 @@ static void take_words(struct child *child)
 		case INIT_STARTED:
 			say_started(child, &words);
 			break;
-		case INIT_ENDED:
-			child->has_exit = true;
-			child->exit = words.exit;
+		case INIT_EXITED:
+			say_exited(child->task, &words.exit);
 			break;
 		}
 	}
@@ -638,7 +640,7 @@ static void take_end(struct child *child)
 		say_removed(child->task, &fault);
 	} else {
 		take_words(child);
-		say_ended(child->task, child->has_exit ? &child->exit : NULL);
+		say_ended(child->task);
 	}
 	bury(child);
 }

@@ -37,7 +37,8 @@
 	MESSAGE(STARTED, 104)                                                                                \
 	MESSAGE(ENDED, 105)                                                                                  \
 	MESSAGE(REMOVED, 106)                                                                                \
-	MESSAGE(SIGNALLED, 107)
+	MESSAGE(SIGNALLED, 107)                                                                              \
+	MESSAGE(EXITED, 108)
 
 /*
  * CREATE makes a task's init and its waiting command.
@@ -90,12 +91,13 @@
  * READY        i32 init_pid, i32 command_pid (the daemon's pid namespace), u64 init_start_ticks (field 22 of init's stat)
  * FAULT        u32 step, i32 errno, u32 index (of the mount, group, cgroup or PATH element that failed)
  * STARTED      u64 realtime_ns, u64 boottime_ns
- * ENDED        u32 has_exit (0: init died without a word, nothing below is valid),
- *              then the exit record's fields (exit-record.h): i32 wait_status, u32 flags,
+ * EXITED       the exit record's fields (exit-record.h): i32 wait_status, u32 flags,
  *              u64 started_ns, u64 exited_ns (realtime), u64 stdout_bytes, stderr_bytes,
  *              u64 stdout_dropped, stderr_dropped, u64 cpu_user_us, cpu_system_us,
  *              memory_peak_bytes (of reaped children: for hosts without cgroups)
- *              Sent once per CREATE, after init has been reaped: last of the task.
+ *              Nothing is left of the task but its init and the namespaces, which go with it.
+ * ENDED        empty. Sent once per CREATE, after init has been reaped: last of the task. Without an
+ *              EXITED before it init has died without a word.
  * REMOVED      u32 step (0: all well), i32 errno
  * SIGNALLED    i32 errno (0: delivered; ESRCH: the main process has ended)
  */

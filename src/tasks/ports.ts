@@ -69,8 +69,10 @@ export interface Sandbox {
   signal(signal: number): Promise<boolean>;
   /** SIGKILL to init, and by the kernel to everything in its pid namespace. */
   killInit(): void;
-  /** Resolves once init has been reaped; undefined: it died without a word. Never rejects. */
-  readonly ended: Promise<InitExit | undefined>;
+  /** Resolves once nothing but init is left of it; undefined: init has been reaped, and died without a word. Never rejects. */
+  readonly exited: Promise<InitExit | undefined>;
+  /** Resolves once init has been reaped, which is after `exited`. Never rejects. */
+  readonly ended: Promise<void>;
 }
 
 /** A step of the helper failed. `command` is where a failed exec looked, inside the task. */

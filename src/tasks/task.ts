@@ -1,7 +1,7 @@
 /**
  * One task from its sandbox to its end.
  *
- * States: configured → starting → running → ended. A task ends when init has been reaped,
+ * States: configured → starting → running → ended. A task ends when its processes have, init the last,
  * whatever made that happen; `finish` is the one place that cleans up, and `kill` the one
  * place that makes it happen. The first cause given for the end is the one on record.
  */
@@ -60,6 +60,8 @@ export class Task {
   private exit: Exit | undefined;
   /** A client has asked for SIGKILL: dying of it is no sign of the kernel's. */
   private killSent = false;
+  /** Its processes have ended; what is left of it is being read and removed. */
+  private finishing = false;
   /** Settles when exec has succeeded or failed. */
   private executed: Promise<undefined> = Promise.resolve(undefined);
   private limits: Limits = {};
@@ -72,7 +74,7 @@ export class Task {
     private readonly parts: TaskParts,
     private launch: Launch | undefined,
   ) {
-    this.ended = parts.sandbox.ended.then((exit) => this.finish(exit));
+    this.ended = parts.sandbox.exited.then((exit) => this.finish(exit));
   }
 
   get id(): string {
@@ -200,11 +202,13 @@ export class Task {
     }
   }
 
-  /** Runs once, when init is gone: nothing in the task's pid namespace can be alive then. */
+  /** Runs once, when nothing in the task's pid namespace is alive but init, which is on its way out or gone. */
   private async finish(init: InitExit | undefined): Promise<Exit> {
+    this.finishing = true;
     const { cgroup } = this.parts;
     const ofChildren = init === undefined ? {} : usageOfChildren(init);
     const [usage, oomKills] = cgroup === undefined ? [ofChildren, 0] : await this.readEnd(cgroup, ofChildren);
+    await this.parts.sandbox.ended;
     await this.parts.release();
     const never = init === undefined ? this.current === "configured" : !init.started;
     this.exit = nameEnding({
@@ -244,7 +248,7 @@ export class Task {
   }
 
   private refuseEnded(): void {
-    if (this.current === "ended" || this.cause !== undefined) throw this.endedError(undefined);
+    if (this.finishing || this.cause !== undefined) throw this.endedError(undefined);
   }
 
   private endedError(cause: unknown): TaskError {

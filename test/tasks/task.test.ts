@@ -15,7 +15,10 @@ const KILLED_BY_THE_KERNEL = {
   memoryPeakBytes: 5n,
 };
 
-function endedTask(cgroup: Partial<TaskCgroup>): { task: Task; logged: string[] } {
+function endedTask(
+  cgroup: Partial<TaskCgroup>,
+  ended = Promise.resolve(),
+): { task: Task; logged: string[] } {
   const logged: string[] = [];
   const log: Log = { info: () => undefined, error: (message) => logged.push(message) };
   const sandbox: Sandbox = {
@@ -25,7 +28,8 @@ function endedTask(cgroup: Partial<TaskCgroup>): { task: Task; logged: string[] 
     start: () => Promise.reject(new Error("not called")),
     signal: () => Promise.resolve(false),
     killInit: () => undefined,
-    ended: Promise.resolve(KILLED_BY_THE_KERNEL),
+    exited: Promise.resolve(KILLED_BY_THE_KERNEL),
+    ended,
   };
   const whole: TaskCgroup = {
     path: "/t",
@@ -64,4 +68,21 @@ it("leftovers that cannot be killed take nothing from either", async () => {
   const { task, logged } = endedTask({ removeIfEmpty: () => Promise.resolve(false), kill: failing });
   expect(await task.ended).toMatchObject({ reason: "OOM_KILLED", usage: { pidsPeak: 7n } });
   expect(logged).toEqual(["cannot kill the leftovers of an ended task"]);
+});
+
+it("is read once its processes have ended, and ends with its init", async () => {
+  const steps: string[] = [];
+  let reap = (): void => undefined;
+  const ended = new Promise<void>((resolve) => (reap = resolve));
+  const { task } = endedTask(
+    { removeIfEmpty: () => Promise.resolve(steps.push("cgroup removed") > 0) },
+    ended.then(() => void steps.push("init reaped")),
+  );
+  void task.ended.then(() => steps.push("ended"));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(task.state).not.toBe("ended");
+  await expect(task.limit({ pidsMax: 5n }, false)).rejects.toMatchObject({ reason: "ENDED" });
+  reap();
+  await task.ended;
+  expect(steps).toEqual(["cgroup removed", "init reaped", "ended"]);
 });

@@ -214,7 +214,8 @@ class LauncherSandbox implements Sandbox {
   commandPid = 0;
   initStartTicks = 0n;
   private readonly readyDeferred = defer<undefined>();
-  private readonly endedDeferred = defer<InitExit | undefined>();
+  private readonly exitedDeferred = defer<InitExit | undefined>();
+  private readonly endedDeferred = defer<void>();
   private started: Deferred<{ readonly startedNs: bigint }> | undefined;
   private readonly signals: Deferred<boolean>[] = [];
   private over = false;
@@ -228,7 +229,11 @@ class LauncherSandbox implements Sandbox {
     return this.readyDeferred.promise;
   }
 
-  get ended(): Promise<InitExit | undefined> {
+  get exited(): Promise<InitExit | undefined> {
+    return this.exitedDeferred.promise;
+  }
+
+  get ended(): Promise<void> {
     return this.endedDeferred.promise;
   }
 
@@ -272,8 +277,11 @@ class LauncherSandbox implements Sandbox {
       case "SIGNALLED":
         this.signals.shift()?.resolve(message.errno === undefined);
         return;
+      case "EXITED":
+        this.exitedDeferred.resolve(message.exit);
+        return;
       case "ENDED":
-        this.end(message.exit, endedEarly());
+        this.end(endedEarly());
         return;
       case "HELLO":
       case "REMOVED":
@@ -282,18 +290,19 @@ class LauncherSandbox implements Sandbox {
   }
 
   lose(error: Error): void {
-    this.end(undefined, error);
+    this.end(error);
   }
 
   /** Whoever still waits for a step learns that it will not come. */
-  private end(exit: InitExit | undefined, error: Error): void {
+  private end(error: Error): void {
     if (this.over) return;
     this.over = true;
     this.readyDeferred.reject(error);
     this.readyDeferred.promise.catch(() => undefined);
     this.started?.reject(error);
     for (const delivered of this.signals.splice(0)) delivered.resolve(false);
-    this.endedDeferred.resolve(exit);
+    this.exitedDeferred.resolve(undefined);
+    this.endedDeferred.resolve();
   }
 }
 

@@ -22,6 +22,7 @@ export const TO_DAEMON = {
   ENDED: 105,
   REMOVED: 106,
   SIGNALLED: 107,
+  EXITED: 108,
 } as const;
 
 export const CREATE_FLAGS = { USER_NS: 1, NET_NS: 2 } as const;
@@ -53,7 +54,8 @@ export type DaemonMessage =
     }
   | { readonly type: "FAULT"; readonly step: HelperStep; readonly errno: string; readonly index: number }
   | { readonly type: "STARTED"; readonly startedNs: bigint }
-  | { readonly type: "ENDED"; readonly exit: InitExit | undefined }
+  | { readonly type: "EXITED"; readonly exit: InitExit }
+  | { readonly type: "ENDED" }
   | { readonly type: "REMOVED"; readonly step: HelperStep | undefined; readonly errno: string }
   | { readonly type: "SIGNALLED"; readonly errno: string | undefined };
 
@@ -145,15 +147,14 @@ function stepName(step: number): HelperStep {
   return name;
 }
 
-function readExit(reader: BodyReader): InitExit | undefined {
-  const known = reader.u32() !== 0;
+function readExit(reader: BodyReader): InitExit {
   const waitStatus = reader.i32();
   const flags = reader.u32();
   const startedNs = reader.u64();
   const exitedNs = reader.u64();
   reader.u64(); // stdout_bytes and stderr_bytes: the size of the logs says it
   reader.u64();
-  const exit = {
+  return {
     waitStatus,
     ended: (flags & EXIT_FLAGS.ENDED) !== 0,
     started: (flags & EXIT_FLAGS.STARTED) !== 0,
@@ -165,7 +166,6 @@ function readExit(reader: BodyReader): InitExit | undefined {
     cpuSystemUs: reader.u64(),
     memoryPeakBytes: reader.u64(),
   };
-  return known ? exit : undefined;
 }
 
 /** Throws a RangeError for a message that native/protocol.h does not describe. */
@@ -194,8 +194,10 @@ function decodeFields(type: number, reader: BodyReader): DaemonMessage {
       reader.u64(); // boottime_ns: for timeouts, kept by init
       return { type: "STARTED", startedNs };
     }
+    case TO_DAEMON.EXITED:
+      return { type: "EXITED", exit: readExit(reader) };
     case TO_DAEMON.ENDED:
-      return { type: "ENDED", exit: readExit(reader) };
+      return { type: "ENDED" };
     case TO_DAEMON.REMOVED: {
       const step = reader.u32();
       return {

@@ -45,7 +45,8 @@ describe("the launcher", () => {
       argv: ["sh", "-c", "echo hello; echo problem > /dev/stderr; exit 7"],
       env: new Map([["PATH", "/usr/bin"]]),
     });
-    const exit = await sandbox.ended;
+    const exit = await sandbox.exited;
+    await sandbox.ended;
     expect(exit).toMatchObject({ started: true, ended: true, waitStatus: 7 << 8 });
     expect(await readFile(join(spec.recordDir, "log/stdout"), "utf8")).toBe("hello\n");
     expect(await readFile(join(spec.recordDir, "log/stderr"), "utf8")).toBe("problem\n");
@@ -57,7 +58,7 @@ describe("the launcher", () => {
     await expect(started).rejects.toMatchObject({
       fault: { step: "FIND_COMMAND", errno: "ENOENT" },
     });
-    expect(await sandbox.ended).toMatchObject({ started: false });
+    expect(await sandbox.exited).toMatchObject({ started: false });
   });
 
   /** When a making is given up: once this holds. */
