@@ -62,6 +62,7 @@ static void make_mounts(const struct spec *spec, struct task_dirs *dirs, struct 
 	check(mount_tmp(spec, root.tree, fault), "mount /tmp");
 	check(seal_root(&root, fault), "seal the root");
 	check(pivot_root_to(&root, fault), "change the root");
+	check(leave_host(fault), "let go of the host's mounts");
 }
 
 /* A descriptor of another mount namespace's mount is no use: they are opened anew, by path. */

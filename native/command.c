@@ -28,20 +28,6 @@ static int join(struct command *command, struct fault *reterr)
 	return join_cgroups(command->cgroups, reterr);
 }
 
-static int verify_joined(struct command *command, struct fault *reterr)
-{
-	return verify_cgroups(command->spec, command->cgroups, reterr);
-}
-
-/* After joining: the task's cgroup becomes the root of what it sees of cgroups. */
-static int unshare_cgroup_ns(struct command *command, struct fault *reterr)
-{
-	(void)command;
-	if (unshare(CLONE_NEWCGROUP) < 0)
-		return fail(reterr, STEP_UNSHARE_CGROUP_NS);
-	return 0;
-}
-
 static int unshare_net_ns(struct command *command, struct fault *reterr)
 {
 	if ((command->spec->flags & CREATE_NET_NS) && unshare(CLONE_NEWNET) < 0)
@@ -62,6 +48,35 @@ static int raise_loopback(struct command *command, struct fault *reterr)
 		(void)fail(reterr, STEP_RAISE_LOOPBACK);
 	close_fd(&fd);
 	return result;
+}
+
+/* What init does to its own root and work directory from here on is no longer this process's. */
+static int enter_root(struct command *command, struct fault *reterr)
+{
+	char word;
+	ssize_t received = recv(command->gate, &word, sizeof(word), 0);
+
+	if (received < 0)
+		return fail(reterr, STEP_ENTER_ROOT);
+	if (received != (ssize_t)sizeof(word))
+		return fail_with(reterr, STEP_ENTER_ROOT, ECANCELED);
+	if (unshare(CLONE_FS) < 0 || chdir("/") < 0)
+		return fail(reterr, STEP_ENTER_ROOT);
+	return 0;
+}
+
+static int verify_joined(struct command *command, struct fault *reterr)
+{
+	return verify_cgroups(command->spec, command->cgroups, reterr);
+}
+
+/* After joining: the task's cgroup becomes the root of what it sees of cgroups. */
+static int unshare_cgroup_ns(struct command *command, struct fault *reterr)
+{
+	(void)command;
+	if (unshare(CLONE_NEWCGROUP) < 0)
+		return fail(reterr, STEP_UNSHARE_CGROUP_NS);
+	return 0;
 }
 
 /* Lowers a soft limit; the hard one, to which the task may raise it again, stays as inherited. */
@@ -151,9 +166,8 @@ static int enter_work_dir(struct command *command, struct fault *reterr)
 }
 
 static int (*const steps[])(struct command *, struct fault *) = {
-	join,		verify_joined, unshare_cgroup_ns, unshare_net_ns,
-	raise_loopback, reset_process, set_stdio,	  set_credentials,
-	drop,		verify,	       enter_work_dir,
+	join,	       unshare_net_ns, raise_loopback,	enter_root, verify_joined, unshare_cgroup_ns,
+	reset_process, set_stdio,      set_credentials, drop,	    verify,	   enter_work_dir,
 };
 
 struct start {

@@ -14,9 +14,12 @@ struct command {
 	int output[2];	/* write ends of the pipes */
 };
 
+/* What init says over the gate when the root that both share is the task's. */
+static const char root_is_there = 'r';
+
 /*
- * Makes itself ready, says so over the gate (a fault with STEP_OK), waits there for the
- * size of START's body (u64), and executes it. A fault is one record over the gate; what
+ * Makes ready what needs no root, waits over the gate for the root; makes ready the rest, says so
+ * (a fault with STEP_OK), waits for the size of START's body (u64), and executes it. A fault is one record over the gate; what
  * closes the gate without one is exec, or its death: init asks the kernel which.
  */
 _Noreturn void run_command(struct command *command);

@@ -1,8 +1,9 @@
 /*
  * Theory of operation. Init is the launcher's fork, pid 1 of the task's namespaces, in the
  * cgroup of all inits. It makes the sandbox in the order of `steps` below, each step whole
- * or the task is over; forks the command, which makes itself ready and waits; drops to a
- * uid of its own with CAP_KILL alone; and says READY. From then on it waits for events:
+ * or the task is over; forks the command on the way, which makes itself ready beside it and
+ * waits; drops to a uid of its own with CAP_KILL alone; and says READY. From then on it waits
+ * for events:
  *
  *   control   START from the launcher. Its end before START: init gives up. After START a
  *             launcher that goes is not missed.
@@ -147,6 +148,53 @@ static int open_records(struct init *init, struct fault *reterr)
 	return open_record(init->spec->record_dir, &init->record, &init->record_dir, reterr);
 }
 
+/* The pipes are the task's user's: what it reopens by /dev/stderr it may write. */
+static int create_pipes(struct init *init, struct fault *reterr)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		int ends[2];
+
+		if (pipe2(ends, O_CLOEXEC) < 0)
+			return fail_at(reterr, STEP_CREATE_PIPES, i);
+		init->outputs[i].pipe = ends[0];
+		init->outputs[i].log = init->record.log[i];
+		init->outputs[i].cap = init->spec->log_bytes;
+		init->write_ends[i] = ends[1];
+		if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0 ||
+		    fchown(ends[1], init->spec->uid, init->spec->gid) < 0)
+			return fail_at(reterr, STEP_CREATE_PIPES, i);
+	}
+	return 0;
+}
+
+/*
+ * Made before there is a root for it, so that it makes its network, which takes as long, while init mounts: until
+ * ENTER_ROOT it shares init's root and work directory, wherever init goes.
+ */
+static int clone_command(struct init *init, struct fault *reterr)
+{
+	int gate[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) < 0)
+		return fail(reterr, STEP_CLONE_COMMAND);
+	init->command = sys_clone(CLONE_FS, &init->command_pidfd, init->cgroups.v2);
+	if (init->command == 0) {
+		struct command command = {
+			.spec = init->spec,
+			.cgroups = &init->cgroups,
+			.gate = gate[1],
+			.start_data = init->channels.start_data,
+			.output = {init->write_ends[0], init->write_ends[1]},
+		};
+		run_command(&command);
+	}
+	if (init->command < 0)
+		(void)fail(reterr, STEP_CLONE_COMMAND);
+	close_fd(&gate[1]);
+	init->gate = gate[0];
+	return init->command < 0 ? -1 : 0;
+}
+
 static int make_private(struct init *init, struct fault *reterr)
 {
 	(void)init;
@@ -215,13 +263,26 @@ static int seal(struct init *init, struct fault *reterr)
 
 static int pivot(struct init *init, struct fault *reterr)
 {
-	if (pivot_root_to(&init->root, reterr) < 0)
+	return pivot_root_to(&init->root, reterr);
+}
+
+/* The command waits for it. Of one that has ended, the gate tells. */
+static int show_root(struct init *init, struct fault *reterr)
+{
+	if (send(init->gate, &root_is_there, sizeof(root_is_there), MSG_NOSIGNAL) < 0 && errno != EPIPE)
+		return fail(reterr, STEP_ENTER_ROOT);
+	return 0;
+}
+
+static int leave(struct init *init, struct fault *reterr)
+{
+	if (leave_host(reterr) < 0)
 		return -1;
 	close_root(&init->root);
 	close_task_dirs(&init->dirs);
 	init->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (init->proc < 0)
-		return fail(reterr, STEP_PIVOT_ROOT);
+		return fail(reterr, STEP_LEAVE_HOST);
 	return 0;
 }
 
@@ -232,59 +293,20 @@ static int set_hostname(struct init *init, struct fault *reterr)
 	return 0;
 }
 
-/* The pipes are the task's user's: what it reopens by /dev/stderr it may write. */
-static int create_pipes(struct init *init, struct fault *reterr)
-{
-	for (uint32_t i = 0; i < 2; i++) {
-		int ends[2];
-
-		if (pipe2(ends, O_CLOEXEC) < 0)
-			return fail_at(reterr, STEP_CREATE_PIPES, i);
-		init->outputs[i].pipe = ends[0];
-		init->outputs[i].log = init->record.log[i];
-		init->outputs[i].cap = init->spec->log_bytes;
-		init->write_ends[i] = ends[1];
-		if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0 ||
-		    fchown(ends[1], init->spec->uid, init->spec->gid) < 0)
-			return fail_at(reterr, STEP_CREATE_PIPES, i);
-	}
-	return 0;
-}
-
-static int clone_command(struct init *init, struct fault *reterr)
-{
-	int gate[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, gate) < 0)
-		return fail(reterr, STEP_CLONE_COMMAND);
-	init->command = sys_clone(0, &init->command_pidfd, init->cgroups.v2);
-	if (init->command == 0) {
-		struct command command = {
-			.spec = init->spec,
-			.cgroups = &init->cgroups,
-			.gate = gate[1],
-			.start_data = init->channels.start_data,
-			.output = {init->write_ends[0], init->write_ends[1]},
-		};
-		run_command(&command);
-	}
-	if (init->command < 0)
-		(void)fail(reterr, STEP_CLONE_COMMAND);
-	close_fd(&gate[1]);
-	init->gate = gate[0];
-	return init->command < 0 ? -1 : 0;
-}
-
 /* The command's own steps, up to where it waits. */
 static int await_command(struct init *init, struct fault *reterr)
 {
 	struct fault said;
-	ssize_t size = recv(init->gate, &said, sizeof(said), 0);
+	ssize_t size;
 
+	/* Of one that ended before it read of the root this is heard first, once. */
+	do
+		size = recv(init->gate, &said, sizeof(said), 0);
+	while (size < 0 && errno == ECONNRESET);
 	if (size < 0)
-		return fail(reterr, STEP_CLONE_COMMAND);
+		return fail(reterr, STEP_AWAIT_COMMAND);
 	if (size != (ssize_t)sizeof(said))
-		return fail_with(reterr, STEP_CLONE_COMMAND, ECHILD);
+		return fail_with(reterr, STEP_AWAIT_COMMAND, ECHILD);
 	if (said.step != STEP_OK) {
 		*reterr = said;
 		return -1;
@@ -379,11 +401,34 @@ static int report_ready(struct init *init, struct fault *reterr)
 }
 
 static int (*const steps[])(struct init *, struct fault *) = {
-	close_inherited,   map_ids,	 new_session,	 new_keyring,	open_records, make_private,
-	make_alloc,	   make_task,	 link_task_logs, embed,		root_mount,   binds,
-	task_mounts,	   proc_mount,	 dev_mount,	 tmp_mounts,	seal,	      pivot,
-	set_hostname,	   create_pipes, clone_command,	 await_command, join_net_ns,  drop_privileges,
-	verify_privileges, report_ready,
+	close_inherited,
+	map_ids,
+	new_session,
+	new_keyring,
+	open_records,
+	create_pipes,
+	clone_command,
+	make_private,
+	make_alloc,
+	make_task,
+	link_task_logs,
+	embed,
+	root_mount,
+	binds,
+	task_mounts,
+	proc_mount,
+	dev_mount,
+	tmp_mounts,
+	seal,
+	pivot,
+	show_root,
+	leave,
+	set_hostname,
+	await_command,
+	join_net_ns,
+	drop_privileges,
+	verify_privileges,
+	report_ready,
 };
 
 static void say_fault(struct init *init, const struct fault *fault)

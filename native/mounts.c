@@ -346,12 +346,18 @@ int seal_root(const struct task_root *root, struct fault *reterr)
 	return 0;
 }
 
-/* The old root is stacked on the new one, then taken away (pivot_root(2), NOTES). */
+/* The old root is stacked on the new one (pivot_root(2), NOTES), which is the work directory from here to leave_host. */
 int pivot_root_to(const struct task_root *root, struct fault *reterr)
 {
-	if (fchdir(root->base) < 0 || sys_pivot_root(".", ".") < 0 ||
-	    syscall(SYS_umount2, ".", MNT_DETACH_FLAG) < 0 || chroot(root_name) < 0 || chdir("/") < 0)
+	if (fchdir(root->base) < 0 || sys_pivot_root(".", ".") < 0 || chroot(root_name) < 0)
 		return fail(reterr, STEP_PIVOT_ROOT);
+	return 0;
+}
+
+int leave_host(struct fault *reterr)
+{
+	if (syscall(SYS_umount2, ".", MNT_DETACH_FLAG) < 0 || chdir("/") < 0)
+		return fail(reterr, STEP_LEAVE_HOST);
 	return 0;
 }
 

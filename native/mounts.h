@@ -35,7 +35,10 @@ int mount_proc(int root, struct fault *reterr);
 int mount_dev(const struct spec *spec, int root, struct fault *reterr);
 int mount_tmp(const struct spec *spec, int root, struct fault *reterr);
 int seal_root(const struct task_root *root, struct fault *reterr);
+/* The task's root becomes that of whoever shares it. The host's is above it still, for leave_host. */
 int pivot_root_to(const struct task_root *root, struct fault *reterr);
+/* Takes the host's mounts away; to be called after pivot_root_to, from where that has left the work directory. */
+int leave_host(struct fault *reterr);
 void close_root(struct task_root *root);
 
 #endif

@@ -90,6 +90,12 @@ const OWN_CALLS: Record<HelperStep, readonly [Role, string] | { readonly provedB
   NEW_SESSION: ["init", "setsid"],
   NEW_KEYRING: ["init", "keyctl"],
   OPEN_RECORD: ["init", "pwrite64"],
+  CREATE_PIPES: ["init", "pipe2"],
+  CLONE_COMMAND: ["init", "clone3"],
+  JOIN_CGROUPS:
+    HOST.cgroups === "v2" ? { provedBy: "clone3, which joins the one cgroup of v2" } : ["command", "write"],
+  UNSHARE_NET_NS: ["command", "unshare"],
+  RAISE_LOOPBACK: ["command", "ioctl"],
   MAKE_PRIVATE: ["init", "mount"],
   MAKE_ALLOC_DIR: ["init", "mkdirat"],
   MAKE_TASK_DIR: ["init", "mkdirat"],
@@ -103,21 +109,18 @@ const OWN_CALLS: Record<HelperStep, readonly [Role, string] | { readonly provedB
   MOUNT_TMP: ["init", "fsmount"],
   SEAL_ROOT: ["init", "mount_setattr"],
   PIVOT_ROOT: ["init", "pivot_root"],
+  ENTER_ROOT: ["command", "recvfrom"],
+  LEAVE_HOST: ["init", "umount2"],
   SET_HOSTNAME: ["init", "sethostname"],
-  CREATE_PIPES: ["init", "pipe2"],
-  CLONE_COMMAND: ["init", "clone3"],
-  JOIN_CGROUPS:
-    HOST.cgroups === "v2" ? { provedBy: "clone3, which joins the one cgroup of v2" } : ["command", "write"],
   VERIFY_CGROUPS: ["command", "read"],
   UNSHARE_CGROUP_NS: ["command", "unshare"],
-  UNSHARE_NET_NS: ["command", "unshare"],
-  RAISE_LOOPBACK: ["command", "ioctl"],
   RESET_PROCESS: ["command", "rt_sigprocmask"],
   SET_STDIO: ["command", "dup3"],
   SET_CREDENTIALS: ["command", "setresuid"],
   DROP_CAPABILITIES: ["command", "capset"],
   VERIFY_CREDENTIALS: ["command", "capget"],
   ENTER_WORK_DIR: ["command", "chdir"],
+  AWAIT_COMMAND: ["init", "recvfrom"],
   JOIN_NET_NS: ["init", "setns"],
   DROP_INIT_PRIVILEGES: ["init", "chroot"],
   VERIFY_INIT: ["init", "capget"],
@@ -245,7 +248,7 @@ async function runNext(daemon: TestDaemon, request: Partial<ConfigureRequest>): 
 function inScope(calls: readonly Call[]): readonly Call[] {
   const lastOf = (role: Role, call: string, nth: number): number =>
     calls.filter(({ role: by, name }) => by === role && name === call)[nth - 1]?.n ?? 0;
-  const last = { launcher: lastOf("launcher", "sendto", 3), init: lastOf("init", "sendto", 2) };
+  const last = { launcher: lastOf("launcher", "sendto", 3), init: lastOf("init", "sendto", 3) };
   return calls.filter(({ role, n }) => (role === "launcher" || role === "init" ? n <= last[role] : true));
 }
 
@@ -572,7 +575,7 @@ itRequires(["root", "ptrace"], "a network of the host's needs no step of its own
   };
   const own = await callsOf(SLEEPER);
   const host = await callsOf({ ...SLEEPER, network: { mode: NetworkMode.NETWORK_MODE_HOST } });
-  expect(own.command.splice(own.command.lastIndexOf("unshare"), 4)).toEqual([
+  expect(own.command.splice(own.command.indexOf("unshare"), 4)).toEqual([
     ...["unshare", "socket", "ioctl", "close"],
   ]);
   expect(own.init.splice(own.init.indexOf("setns"), 1)).toEqual(["setns"]);

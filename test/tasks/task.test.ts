@@ -15,10 +15,7 @@ const KILLED_BY_THE_KERNEL = {
   memoryPeakBytes: 5n,
 };
 
-function endedTask(
-  cgroup: Partial<TaskCgroup>,
-  ended = Promise.resolve(),
-): { task: Task; logged: string[] } {
+function endedTask(cgroup: Partial<TaskCgroup>, ended = Promise.resolve()): { task: Task; logged: string[] } {
   const logged: string[] = [];
   const log: Log = { info: () => undefined, error: (message) => logged.push(message) };
   const sandbox: Sandbox = {
