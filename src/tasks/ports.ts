@@ -72,7 +72,7 @@ export interface Sandbox {
   /** Resolves once nothing but init is left of it; undefined: init has been reaped, and died without a word. Never rejects. */
   readonly exited: Promise<InitExit | undefined>;
   /** Resolves once init has been reaped, which is after `exited`. Never rejects. */
-  readonly ended: Promise<void>;
+  readonly ended: Promise<undefined>;
 }
 
 /** A step of the helper failed. `command` is where a failed exec looked, inside the task. */

@@ -15,7 +15,10 @@ const KILLED_BY_THE_KERNEL = {
   memoryPeakBytes: 5n,
 };
 
-function endedTask(cgroup: Partial<TaskCgroup>, ended = Promise.resolve()): { task: Task; logged: string[] } {
+function endedTask(
+  cgroup: Partial<TaskCgroup>,
+  ended: Promise<undefined> = Promise.resolve(undefined),
+): { task: Task; logged: string[] } {
   const logged: string[] = [];
   const log: Log = { info: () => undefined, error: (message) => logged.push(message) };
   const sandbox: Sandbox = {
@@ -73,7 +76,10 @@ it("is read once its processes have ended, and ends with its init", async () => 
   const ended = new Promise<void>((resolve) => (reap = resolve));
   const { task } = endedTask(
     { removeIfEmpty: () => Promise.resolve(steps.push("cgroup removed") > 0) },
-    ended.then(() => void steps.push("init reaped")),
+    ended.then(() => {
+      steps.push("init reaped");
+      return undefined;
+    }),
   );
   void task.ended.then(() => steps.push("ended"));
   await new Promise((resolve) => setImmediate(resolve));

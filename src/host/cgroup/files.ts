@@ -2,8 +2,8 @@
  * The one reader and the one writer of cgroup files.
  *
  * What is written, made or removed may wait in the kernel (for reclaim, or for the lock that all cgroups
- * share), so the thread pool does it. A file is read at once: the kernel answers from counters in memory, in 10 µs,
- * where the pool takes 50 and 5 times the CPU time. One `write(2)` carries one value, as the kernel demands.
+ * share), so the thread pool does it. A file is read here: the kernel answers from counters in memory, in 10 µs,
+ * where the pool takes 50 and 5 times the CPU time. When many are to be read it takes several turns. One `write(2)` carries one value, as the kernel demands.
  * Errors are Node's own, told apart by `code` ("ENOENT", "EBUSY", …).
  *
  * Source: Documentation/admin-guide/cgroup-v2.rst, "Interface Files".
@@ -11,11 +11,18 @@
 import * as fs from "node:fs";
 import { promisify } from "node:util";
 
+import { FairTurns } from "../../tasks/fair-turns.js";
+
 const open = promisify(fs.open);
 const close = promisify(fs.close);
 const mkdir = promisify(fs.mkdir);
 const rmdir = promisify(fs.rmdir);
 const readdir = promisify(fs.readdir);
+
+/** How much of a turn may have gone by when another file is read in it, in milliseconds. */
+const TURN_BUDGET_MS = 0.5;
+
+const turns = new FairTurns(TURN_BUDGET_MS);
 
 /** Larger than any cgroup file read here, but for cgroup.procs and io.stat, which are read in parts. */
 const READ_BYTES = 4096;
@@ -38,8 +45,9 @@ export function isGone(error: unknown): boolean {
 }
 
 /** Reads a whole file. Rejects with the kernel's error. */
-export function readText(path: string): Promise<string> {
-  return new Promise((resolve) => resolve(readNow(path)));
+export async function readText(path: string): Promise<string> {
+  await turns.enter();
+  return readNow(path);
 }
 
 function readNow(path: string): string {

@@ -14,6 +14,7 @@ import {
   type SandboxHost,
   type SandboxSpec,
 } from "../../tasks/ports.js";
+import { FairTurns } from "../../tasks/fair-turns.js";
 import { MessageSplitter } from "./message-splitter.js";
 import {
   PROTOCOL_VERSION,
@@ -25,6 +26,11 @@ import {
   type DaemonMessage,
   type SandboxDefaults,
 } from "./protocol.js";
+
+/** How much of a turn may have gone by when another message is told in it, in milliseconds. */
+const TURN_BUDGET_MS = 0.5;
+
+const turns = new FairTurns(TURN_BUDGET_MS);
 
 /** Takes the messages of one task, in order. */
 type Receiver = (message: DaemonMessage) => void;
@@ -55,6 +61,7 @@ function defer<T>(): Deferred<T> {
 
 export class Launcher implements SandboxHost {
   private readonly receivers = new Map<bigint, Receiver>();
+  private readonly heard: (readonly [bigint, DaemonMessage])[] = [];
   private readonly losers = new Set<(error: Error) => void>();
   private nextTask = 1n;
   private loss: LauncherGone | undefined;
@@ -65,7 +72,7 @@ export class Launcher implements SandboxHost {
     private readonly socket: Socket,
     private readonly defaults: SandboxDefaults,
   ) {
-    const splitter = new MessageSplitter((task, message) => this.receivers.get(task)?.(message));
+    const splitter = new MessageSplitter((task, message) => this.hear(task, message));
     socket.on("data", (chunk: Buffer) => {
       try {
         splitter.push(chunk);
@@ -175,6 +182,27 @@ export class Launcher implements SandboxHost {
     }
   }
 
+  private hear(task: bigint, message: DaemonMessage): void {
+    this.heard.push([task, message]);
+    if (this.heard.length === 1) void this.tellAll();
+  }
+
+  /** In their order, and over several turns if there are many: a message may set much going in the turn that it is told in. */
+  private async tellAll(): Promise<void> {
+    do await turns.enter();
+    while (this.tellNext());
+  }
+
+  /** False: that was the last. */
+  private tellNext(): boolean {
+    const next = this.heard[0];
+    if (next === undefined) return false;
+    const [task, message] = next;
+    this.receivers.get(task)?.(message);
+    this.heard.shift();
+    return this.heard.length > 0;
+  }
+
   private send(bytes: Buffer): void {
     if (this.loss !== undefined) throw this.loss;
     this.socket.write(bytes);
@@ -201,6 +229,7 @@ export class Launcher implements SandboxHost {
 
   private lose(how: string): void {
     if (this.loss !== undefined) return;
+    while (this.tellNext());
     const loss = new LauncherGone(how);
     this.loss = loss;
     for (const lost of [...this.losers]) lost(loss);
@@ -215,7 +244,7 @@ class LauncherSandbox implements Sandbox {
   initStartTicks = 0n;
   private readonly readyDeferred = defer<undefined>();
   private readonly exitedDeferred = defer<InitExit | undefined>();
-  private readonly endedDeferred = defer<void>();
+  private readonly endedDeferred = defer<undefined>();
   private started: Deferred<{ readonly startedNs: bigint }> | undefined;
   private readonly signals: Deferred<boolean>[] = [];
   private over = false;
@@ -233,7 +262,7 @@ class LauncherSandbox implements Sandbox {
     return this.exitedDeferred.promise;
   }
 
-  get ended(): Promise<void> {
+  get ended(): Promise<undefined> {
     return this.endedDeferred.promise;
   }
 
@@ -302,7 +331,7 @@ class LauncherSandbox implements Sandbox {
     this.started?.reject(error);
     for (const delivered of this.signals.splice(0)) delivered.resolve(false);
     this.exitedDeferred.resolve(undefined);
-    this.endedDeferred.resolve();
+    this.endedDeferred.resolve(undefined);
   }
 }
 

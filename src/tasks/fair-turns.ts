@@ -1,11 +1,11 @@
 /**
- * Keeps the turns of the event loop short: calls that come in a burst begin over several, so that what else
- * is due, the launcher's words first of all, is heard in between.
+ * Keeps the turns of the event loop short: work of one kind that comes in a burst is done over several, so that
+ * what else is due, the launcher's words first of all, is heard in between.
  */
 export class FairTurns {
   private endsAt: number | undefined;
 
-  /** @param budgetMs how much of a turn may have gone by when a call begins in it, in milliseconds */
+  /** @param budgetMs how much of a turn may have gone by, from its first work of this kind on, when another begins in it, in milliseconds */
   constructor(private readonly budgetMs: number) {}
 
   /** Resolves in a turn that has time left; undefined: this is one. */
