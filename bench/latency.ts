@@ -1,8 +1,9 @@
-/** One task after the other: the floor, the daemon's cycle and a bare call; then more at once. */
+/** One task after the other: the floor, the daemon's cycle, a bare call and the peers; then more at once. */
 import { endedTask, runCycle, type Cycle } from "./cycle.js";
 import { Floor } from "./floor.js";
 import { atOnce, percentile, repeat } from "./measure.js";
 import { CYCLE_CALLS, CYCLE_FLOORS, type BenchOptions } from "./options.js";
+import { Peers } from "./peers.js";
 import { type Resources } from "./resources.js";
 import type { Row } from "./rows.js";
 
@@ -10,6 +11,7 @@ const PARTS = ["configure", "start", "wait"] as const;
 
 export async function measureLatency(options: BenchOptions, resources: Resources): Promise<Row[]> {
   const floor = await Floor.prepare(resources);
+  const peers = await Peers.prepare(resources);
   const { client } = await resources.daemon();
   const floors: number[] = [];
   const cycles: Cycle[] = [];
@@ -26,6 +28,7 @@ export async function measureLatency(options: BenchOptions, resources: Resources
       await client.wait(ended);
       calls.push(performance.now() - begin);
     });
+    await peers.run(options.peersPerRound);
   });
   const rates: Row[] = [];
   for (const lanes of options.atOnce) {
@@ -33,7 +36,11 @@ export async function measureLatency(options: BenchOptions, resources: Resources
     const value = options.tasksAtOnce / (ms / 1000);
     rates.push({ key: `tasks_per_second_${lanes}`, what: `tasks, ${lanes} at once`, value, unit: "per s" });
   }
-  return [...latencyRows(floors, cycles, calls), ...rates];
+  const cycle = percentile(
+    cycles.map(({ whole }) => whole),
+    50,
+  );
+  return [...latencyRows(floors, cycles, calls), ...peers.rows(cycle), ...rates];
 }
 
 function latencyRows(floors: readonly number[], cycles: readonly Cycle[], calls: readonly number[]): Row[] {

@@ -2,14 +2,13 @@
 import { measureIdle } from "./idle.js";
 import { measureLatency } from "./latency.js";
 import { FULL, QUICK, RESULTS, type BenchOptions } from "./options.js";
-import { measurePeers } from "./peers.js";
 import { Resources } from "./resources.js";
 import { tableOf, writeResults, type Row } from "./rows.js";
 import { measureTurns } from "./turns.js";
 
 type Measurement = (options: BenchOptions, resources: Resources) => Promise<Row[]>;
 
-const MEASUREMENTS: readonly Measurement[] = [measureLatency, measurePeers, measureTurns, measureIdle];
+const MEASUREMENTS: readonly Measurement[] = [measureLatency, measureTurns, measureIdle];
 
 async function main(quick: boolean): Promise<void> {
   if (process.geteuid?.() !== 0) throw new Error("limits and cgroups need root: run it as root");

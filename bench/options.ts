@@ -2,17 +2,17 @@
 import { resolve } from "node:path";
 
 export interface BenchOptions {
-  /** Floor, cycle and bare call are measured in turn, so many times: a busy moment hits all three. */
+  /** Floor, cycle, bare call and peers are measured in turn, so many times: a busy moment hits all. */
   readonly rounds: number;
   readonly floorsPerRound: number;
   readonly cyclesPerRound: number;
   readonly callsPerRound: number;
+  readonly peersPerRound: number;
   /** Cycles before anything is measured. */
   readonly warmup: number;
   /** How many tasks at once, and how many in all for each of them. */
   readonly atOnce: readonly number[];
   readonly tasksAtOnce: number;
-  readonly peerRuns: number;
   /** Tasks of the run that the event loop's turns are measured in. */
   readonly turnTasks: number;
   readonly idleTasks: number;
@@ -23,10 +23,10 @@ export const FULL: BenchOptions = {
   floorsPerRound: 100,
   cyclesPerRound: 60,
   callsPerRound: 300,
+  peersPerRound: 20,
   warmup: 200,
   atOnce: [1, 8, 32],
   tasksAtOnce: 1000,
-  peerRuns: 100,
   turnTasks: 2000,
   idleTasks: 500,
 };
@@ -36,10 +36,10 @@ export const QUICK: BenchOptions = {
   floorsPerRound: 30,
   cyclesPerRound: 30,
   callsPerRound: 100,
+  peersPerRound: 10,
   warmup: 50,
   atOnce: [1, 8, 32],
   tasksAtOnce: 100,
-  peerRuns: 10,
   turnTasks: 200,
   idleTasks: 50,
 };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { DEFAULT_CHROOT } from "../src/tasks/default-chroot.js";
 import { parseLatencies, percentile } from "./measure.js";
-import { BENCH_DIST, COMMAND, type BenchOptions } from "./options.js";
+import { BENCH_DIST, COMMAND } from "./options.js";
 import type { Resources } from "./resources.js";
 import type { Row } from "./rows.js";
 
@@ -15,51 +15,77 @@ const NOBODY = 65534;
 /** Where hybrid hosts have their v2 tree. */
 const UNIFIED = "/sys/fs/cgroup/unified";
 
-interface Peer {
-  readonly name: string;
-  /** What of the sandbox is not as a task's, or how the program had to be run. */
-  readonly how: string;
-  readonly command: readonly string[];
+/** One of them; from the first run that fails on it is skipped. */
+class Peer {
+  private readonly samples: number[] = [];
+  private failure: string | undefined;
+
+  /**
+   * @param how what of the sandbox is not as a task's, or how the program had to be run
+   * @param withoutV2 run it where the v2 tree of a hybrid host cannot be seen
+   */
+  constructor(
+    private readonly resources: Resources,
+    readonly name: string,
+    private readonly how: string,
+    private readonly command: readonly string[],
+    private readonly withoutV2 = false,
+  ) {}
+
+  async run(count: number): Promise<void> {
+    if (this.failure !== undefined) return;
+    const spawn = [join(BENCH_DIST, "spawn"), String(count), ...this.command];
+    // In a mount namespace of its own.
+    const unmount = ["unshare", "--mount", "sh", "-c", `umount ${UNIFIED} && exec "$0" "$@"`];
+    const [program = "", ...args] = this.withoutV2 ? [...unmount, ...spawn] : spawn;
+    try {
+      this.samples.push(...parseLatencies(await this.resources.outputOf(program, args)));
+    } catch (error) {
+      this.failure = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  row(): Row {
+    const key = `${this.name}_p50`;
+    const what = `${this.name} (${this.how}), p50`;
+    if (this.failure !== undefined) return { key, what, skipped: this.failure };
+    return { key, what, value: percentile(this.samples, 50), unit: "ms" };
+  }
 }
 
-export async function measurePeers(options: BenchOptions, resources: Resources): Promise<Row[]> {
-  const bundle = await makeBundle(resources);
-  const state = await resources.directory();
-  const runArgs = ["run", "--bundle", bundle, `stockade-bench-${process.pid}`];
-  const hybrid = existsSync(UNIFIED);
-  const peers: Peer[] = [
-    { name: "bwrap", how: "no cgroup, root's uid", command: ["bwrap", ...bwrapArgs()] },
-    {
-      name: "crun",
+export class Peers {
+  private constructor(private readonly peers: readonly Peer[]) {}
+
+  static async prepare(resources: Resources): Promise<Peers> {
+    const bundle = await makeBundle(resources);
+    const state = await resources.directory();
+    const runArgs = ["run", "--bundle", bundle, `stockade-bench-${process.pid}`];
+    const runtime = (name: string): readonly string[] => [name, "--root", join(state, name)];
+    const crun = [...runtime("crun"), "--cgroup-manager=cgroupfs", ...runArgs];
+    const hybrid = existsSync(UNIFIED);
+    return new Peers([
+      new Peer(resources, "bwrap", "no cgroup, root's uid", ["bwrap", ...bwrapArgs()]),
       // It refuses hybrid hosts.
-      how: hybrid ? `cgroupfs, ${UNIFIED} unmounted` : "cgroupfs",
-      command: ["crun", "--root", join(state, "crun"), "--cgroup-manager=cgroupfs", ...runArgs],
-    },
-    { name: "runc", how: "cgroupfs", command: ["runc", "--root", join(state, "runc"), ...runArgs] },
-  ];
-  const rows: Row[] = [];
-  for (const peer of peers)
-    rows.push(await measure(resources, peer, options.peerRuns, hybrid && peer.name === "crun"));
-  return rows;
-}
+      hybrid
+        ? new Peer(resources, "crun", `cgroupfs, ${UNIFIED} unmounted`, crun, true)
+        : new Peer(resources, "crun", "cgroupfs", crun),
+      new Peer(resources, "runc", "cgroupfs", [...runtime("runc"), ...runArgs]),
+    ]);
+  }
 
-async function measure(
-  resources: Resources,
-  { name, how, command }: Peer,
-  runs: number,
-  withoutV2: boolean,
-): Promise<Row> {
-  const key = `${name}_p50`;
-  const what = `${name} (${how}), p50`;
-  const spawn = [join(BENCH_DIST, "spawn"), String(runs), ...command];
-  // In a mount namespace of its own.
-  const unmount = ["unshare", "--mount", "sh", "-c", `umount ${UNIFIED} && exec "$0" "$@"`];
-  const [program = "", ...args] = withoutV2 ? [...unmount, ...spawn] : spawn;
-  try {
-    const value = percentile(parseLatencies(await resources.outputOf(program, args)), 50);
-    return { key, what, value, unit: "ms" };
-  } catch (error) {
-    return { key, what, skipped: error instanceof Error ? error.message : String(error) };
+  /** Runs each so many times. */
+  async run(count: number): Promise<void> {
+    for (const peer of this.peers) await peer.run(count);
+  }
+
+  /** How long each takes, and beside crun how much of that a cycle of so many milliseconds is. */
+  rows(cycle: number): Row[] {
+    return this.peers.flatMap((peer) => {
+      const row = peer.row();
+      if (peer.name !== "crun" || "skipped" in row) return [row];
+      const what = "  cycle / crun, p50";
+      return [row, { key: "cycle_per_crun", what, value: cycle / row.value, unit: "", target: 1 }];
+    });
   }
 }
 
