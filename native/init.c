@@ -65,7 +65,8 @@ struct init {
 	int command_pidfd;
 	pid_t command;
 	bool let_go; /* START has been passed on */
-	bool ended;  /* the main process has, be it reaped or not */
+	bool lets_gather;
+	bool ended; /* the main process has, be it reaped or not */
 	struct exit_record exit;
 };
 
@@ -557,23 +558,38 @@ static void take_word(struct init *init)
 
 enum { CONTROL, GATE, SIGNALS, COMMAND, STDOUT, STDERR, SOURCES };
 
+/*
+ * What comes in crumbs is left alone for a moment, until there is something to move: to wake for each byte would
+ * cost init as much time as it costs the task to write them, and nobody's share of the processor is charged for it.
+ */
+static void drain(struct init *init, const struct pollfd *sources)
+{
+	enum { WORTH_MOVING = 32768 };
+	size_t moved = 0;
+
+	for (int i = 0; i < 2; i++) {
+		if (sources[STDOUT + i].revents)
+			moved += move_output(&init->outputs[i]);
+	}
+	init->lets_gather = moved > 0 && moved < WORTH_MOVING;
+}
+
 static void serve(struct init *init)
 {
+	static const struct timespec moment = {.tv_nsec = 200000};
+	bool gathers = init->lets_gather;
 	struct pollfd sources[SOURCES] = {
 		[CONTROL] = {.fd = init->channels.control, .events = POLLIN},
 		[GATE] = {.fd = init->gate, .events = POLLIN},
 		[SIGNALS] = {.fd = init->signals, .events = POLLIN},
 		[COMMAND] = {.fd = init->command_pidfd, .events = POLLIN},
-		[STDOUT] = {.fd = init->outputs[0].pipe, .events = POLLIN},
-		[STDERR] = {.fd = init->outputs[1].pipe, .events = POLLIN},
+		[STDOUT] = {.fd = gathers ? -1 : init->outputs[0].pipe, .events = POLLIN},
+		[STDERR] = {.fd = gathers ? -1 : init->outputs[1].pipe, .events = POLLIN},
 	};
 
-	if (poll(sources, SOURCES, -1) < 0)
+	if (ppoll(sources, SOURCES, gathers ? &moment : NULL, NULL) < 0)
 		return; /* EINTR */
-	if (sources[STDOUT].revents)
-		(void)drain_output(&init->outputs[0]);
-	if (sources[STDERR].revents)
-		(void)drain_output(&init->outputs[1]);
+	drain(init, sources);
 	if (sources[GATE].revents)
 		settle_gate(init);
 	if (sources[SIGNALS].revents)
@@ -600,8 +616,8 @@ static void end_all(struct init *init)
 			return;
 		(void)poll(sources, 3, -1);
 		take_signals(init);
-		(void)drain_output(&init->outputs[0]);
-		(void)drain_output(&init->outputs[1]);
+		drain_output(&init->outputs[0]);
+		drain_output(&init->outputs[1]);
 	}
 }
 
@@ -611,8 +627,8 @@ static void record_end(struct init *init)
 	struct exit_record *exit_record = &init->exit;
 	struct rusage usage = {0};
 
-	(void)drain_output(&init->outputs[0]);
-	(void)drain_output(&init->outputs[1]);
+	drain_output(&init->outputs[0]);
+	drain_output(&init->outputs[1]);
 	(void)getrusage(RUSAGE_CHILDREN, &usage);
 	exit_record->flags |= EXIT_ENDED;
 	exit_record->stdout_bytes = init->outputs[0].written;

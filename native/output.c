@@ -7,8 +7,16 @@
 
 #include "sys.h"
 
-/* A pipe's default size: one turn moves what a full pipe holds. */
+/* A pipe's default size. */
 enum { CHUNK = 65536 };
+
+/* The task may have made it larger. */
+static size_t capacity(const struct output *output)
+{
+	int bytes = fcntl(output->pipe, F_GETPIPE_SZ);
+
+	return bytes < 0 ? CHUNK : (size_t)bytes;
+}
 
 /* > 0: bytes moved; 0: end of file; -1: errno. */
 static ssize_t drop(struct output *output)
@@ -32,22 +40,26 @@ static ssize_t keep(struct output *output)
 	return size;
 }
 
-bool drain_output(struct output *output)
+size_t move_output(struct output *output)
 {
-	while (output->pipe >= 0) {
-		bool full = output->written >= output->cap;
-		ssize_t size = full ? drop(output) : keep(output);
+	bool full = output->written >= output->cap;
+	ssize_t size = full ? drop(output) : keep(output);
 
-		/* The log cannot take it (ENOSPC, EIO, EDQUOT, EFBIG, …): the task must not block for that.
-		 */
-		if (size < 0 && !full && errno != EAGAIN && errno != EINTR)
-			size = drop(output);
-		if (size < 0 && errno == EAGAIN)
-			return true;
-		if (size < 0 && errno == EINTR)
-			continue;
-		if (size <= 0)
-			close_fd(&output->pipe);
-	}
-	return false;
+	/* The log cannot take it (ENOSPC, EIO, EDQUOT, EFBIG, …): the task must not block for that. */
+	if (size < 0 && !full && errno != EAGAIN && errno != EINTR)
+		size = drop(output);
+	if (size > 0)
+		return (size_t)size;
+	if (size == 0 || (errno != EAGAIN && errno != EINTR))
+		close_fd(&output->pipe);
+	return 0;
+}
+
+void drain_output(struct output *output)
+{
+	size_t most = output->pipe < 0 ? 0 : capacity(output);
+	size_t moved = 0;
+
+	for (size_t size = 1; output->pipe >= 0 && size > 0 && moved < most; moved += size)
+		size = move_output(output);
 }

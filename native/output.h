@@ -2,7 +2,7 @@
 #ifndef STOCKADE_OUTPUT_H
 #define STOCKADE_OUTPUT_H
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -15,9 +15,12 @@ struct output {
 };
 
 /*
- * Moves what is in the pipe to the log; beyond the cap, or where the disk is full, drops
- * and counts it. True: the pipe may have more some time.
+ * Moves to the log what is in the pipe, or a part of it; beyond the cap, or where the disk is full, drops and counts
+ * it. Answers how many bytes there were.
  */
-bool drain_output(struct output *output);
+size_t move_output(struct output *output);
+
+/* The same until the pipe is empty, or has given as much as it can hold: who still writes does not hold up the end. */
+void drain_output(struct output *output);
 
 #endif

@@ -220,6 +220,21 @@ describe("the log is whole when a task", () => {
   });
 });
 
+it("byte by byte costs init little of the time that the task takes to write it", async () => {
+  const id = await daemon.configure({ command: "/bin/dd", args: ["if=/dev/zero", "bs=1"] });
+  const { pid } = await daemon.client.start(id);
+  const init = Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  await until(() => cpuTicks(pid) > 200, 60_000);
+  expect(cpuTicks(init) / cpuTicks(pid)).toBeLessThan(0.5);
+  await daemon.client.forceStop(id);
+});
+
+/** What a process has used of the processor, in hundredths of a second. */
+function cpuTicks(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+  return Number(fields[11]) + Number(fields[12]);
+}
+
 describe("the cap", () => {
   let capped: TestDaemon;
 
