@@ -8,7 +8,6 @@ import {
 } from "@grpc/grpc-js";
 
 import {
-  ConfigureRequest,
   ExecutorServiceClient,
   ForceStopRequest,
   LimitRequest,
@@ -24,6 +23,7 @@ import {
   type StartResponse,
   type WaitResponse,
 } from "../gen/executor/v1/executor.js";
+import { toConfigureRequest, type ConfigureFields } from "./configure-fields.js";
 import { StockadeError } from "./error.js";
 
 export interface CallSettings {
@@ -56,9 +56,8 @@ export class StockadeClient implements Disposable {
     this.rpc = new ExecutorServiceClient(address, credentials.createInsecure());
   }
 
-  configure(request: Partial<ConfigureRequest>, settings?: CallSettings): Promise<ConfigureResponse> {
-    const whole = ConfigureRequest.fromPartial(request);
-    return this.call(this.rpc.configure.bind(this.rpc), whole, settings);
+  configure(request: ConfigureFields, settings?: CallSettings): Promise<ConfigureResponse> {
+    return this.call(this.rpc.configure.bind(this.rpc), toConfigureRequest(request), settings);
   }
 
   limit(request: Partial<LimitRequest>, settings?: CallSettings): Promise<LimitResponse> {

@@ -20,7 +20,7 @@ export class StockadeError extends Error {
     this.code = status[cause.code];
     const details = decodeDetails(cause);
     this.reason = details.info?.reason;
-    this.metadata = details.info?.metadata ?? {};
+    this.metadata = Object.fromEntries(details.info?.metadata ?? []);
     this.field = details.badRequest?.fieldViolations[0]?.field;
   }
 }

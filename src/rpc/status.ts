@@ -28,7 +28,7 @@ export function toServiceError(error: unknown): ServiceError {
       ErrorInfo.encode({
         reason: known.reason,
         domain: DOMAIN,
-        metadata: { ...known.metadata },
+        metadata: new Map(Object.entries(known.metadata)),
       }).finish(),
     ),
   ];

@@ -26,18 +26,18 @@ export interface ConfigureInput {
   readonly command: string;
   readonly args: readonly string[];
   readonly commandLine: string;
-  readonly env: Readonly<Record<string, string>>;
+  readonly env: ReadonlyMap<string, string>;
   readonly user: string;
   readonly group: string;
   readonly supplementaryGroups: readonly string[];
   readonly workDir: string;
-  readonly chroot: Readonly<Record<string, string>>;
+  readonly chroot: ReadonlyMap<string, string>;
   readonly chrootMethod: ChrootMethodName;
   readonly mounts: readonly MountInput[];
   readonly network: NetworkModeName;
   readonly ip: string;
-  readonly ports: Readonly<Record<string, number>>;
-  readonly meta: Readonly<Record<string, string>>;
+  readonly ports: ReadonlyMap<string, number>;
+  readonly meta: ReadonlyMap<string, string>;
   readonly allowUnenforced: boolean;
 }
 
@@ -126,14 +126,13 @@ function checkCommand({ command, args, commandLine }: ConfigureInput): CommandIn
 }
 
 function checkEnv(env: ConfigureInput["env"]): ReadonlyMap<string, string> {
-  const result = new Map(Object.entries(env));
-  for (const [name, value] of result) {
+  for (const [name, value] of env) {
     if (name === "") throw invalidField("env", "env has an empty name");
     if (name.includes("=")) throw invalidField("env", "env has a name with '=' in it");
     refuseNul("env", name);
     refuseNul("env", value);
   }
-  return result;
+  return env;
 }
 
 function checkUsers({ user, group, supplementaryGroups }: ConfigureInput): UserRequest {
@@ -162,7 +161,7 @@ function checkWorkDir(workDir: string): string {
 
 /** Each path inside the task is one thing alone: two sources for it would hide each other. */
 function checkMounts(input: ConfigureInput): Pick<TaskSpec, "chroot" | "mounts"> {
-  const given = Object.entries(input.chroot);
+  const given = [...input.chroot];
   const taken = new Set<string>();
   const take = (field: string, target: string): void => {
     checkTarget(field, target);
@@ -197,21 +196,19 @@ function checkIp(ip: string): string | undefined {
 }
 
 function checkPorts(ports: ConfigureInput["ports"]): ReadonlyMap<string, number> {
-  const result = new Map(Object.entries(ports));
-  for (const [label, port] of result) {
+  for (const [label, port] of ports) {
     if (!LABEL.test(label))
       throw invalidField("ports", "ports has a label that does not match [A-Za-z0-9_.-]+");
     if (!Number.isInteger(port) || port < 1 || port > PORT_MAX) {
       throw invalidField("ports", `ports must be 1 to ${PORT_MAX}, and '${label}' is ${port}`);
     }
   }
-  return result;
+  return ports;
 }
 
 function checkMeta(meta: ConfigureInput["meta"]): ReadonlyMap<string, string> {
-  const result = new Map(Object.entries(meta));
   const upperCased = new Set<string>();
-  for (const [key, value] of result) {
+  for (const [key, value] of meta) {
     if (!LABEL.test(key)) throw invalidField("meta", "meta has a key that does not match [A-Za-z0-9_.-]+");
     refuseNul("meta", value);
     if (upperCased.has(key.toUpperCase())) {
@@ -219,7 +216,7 @@ function checkMeta(meta: ConfigureInput["meta"]): ReadonlyMap<string, string> {
     }
     upperCased.add(key.toUpperCase());
   }
-  return result;
+  return meta;
 }
 
 function refuseNul(field: string, value: string): void {

@@ -6,7 +6,7 @@ import {
   ChrootMethod,
   NetworkMode,
   OpenMode,
-  type ConfigureRequest,
+  type ConfigureFields,
   type Resources,
   type ShutdownRequest,
 } from "../../src/client";
@@ -46,9 +46,9 @@ afterEach(() => {
 const UNKNOWN_ID = "CGROUP:/stockade/01890000-0000-7000-8000-000000000000";
 const TOO_LONG = "x".repeat(129);
 
-type Row<Request> = readonly [what: string, request: Partial<Request>, reason: string, field: string];
+type Row<Request> = readonly [what: string, request: Request, reason: string, field: string];
 
-const CONFIGURE: readonly Row<ConfigureRequest>[] = [
+const CONFIGURE: readonly Row<ConfigureFields>[] = [
   ["no alloc_id", { allocId: "" }, "FIELD_MISSING", "alloc_id"],
   ["an alloc_id that leads up", { allocId: ".." }, "FIELD_INVALID", "alloc_id"],
   ["an alloc_id with a slash", { allocId: "a/b" }, "FIELD_INVALID", "alloc_id"],
@@ -192,7 +192,7 @@ interface LimitInput {
   readonly resources: Partial<Resources>;
 }
 
-const LIMIT: readonly Row<LimitInput>[] = [
+const LIMIT: readonly Row<Partial<LimitInput>>[] = [
   ["no id", { id: "", resources: { pidsMax: 1n } }, "FIELD_MISSING", "id"],
   ["no resources", {}, "FIELD_MISSING", "resources"],
   ["empty resources", { resources: {} }, "FIELD_MISSING", "resources"],
@@ -211,7 +211,7 @@ const LIMIT: readonly Row<LimitInput>[] = [
       ],
     ] as const
   ).flatMap(([field, name, values]) =>
-    values.map((value): Row<LimitInput> => {
+    values.map((value): Row<Partial<LimitInput>> => {
       const resources: Partial<Resources> = { [name]: value };
       return [
         `${field} of ${JSON.stringify(String(value))}`,
@@ -241,7 +241,7 @@ describe("Limit", () => {
   });
 });
 
-const SHUTDOWN: readonly Row<ShutdownRequest>[] = [
+const SHUTDOWN: readonly Row<Partial<ShutdownRequest>>[] = [
   ["signal 0", { signal: "0" }, "FIELD_INVALID", "signal"],
   ["signal 65", { signal: "65" }, "FIELD_INVALID", "signal"],
   ["signal -9", { signal: "-9" }, "FIELD_INVALID", "signal"],

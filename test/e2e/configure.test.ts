@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { join } from "node:path";
 
-import { ExitReason, type ConfigureRequest } from "../../src/client";
+import { ExitReason, type ConfigureFields } from "../../src/client";
 import { failure, isRoot, TestDaemon, until } from "../support/daemon";
 import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
@@ -185,7 +185,7 @@ describe("the chroot map", () => {
 });
 
 describe("what is not allowed", () => {
-  const root: readonly [string, Partial<ConfigureRequest>, string, string][] = [
+  const root: readonly [string, ConfigureFields, string, string][] = [
     ["the user 0", { user: "0" }, "user", "USER_FORBIDDEN"],
     ["the user root", { user: "root" }, "user", "USER_FORBIDDEN"],
     ["init's own uid", { user: "65533", group: "65533" }, "user", "USER_FORBIDDEN"],

@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 
-import type { ConfigureRequest, Resources } from "../../src/client";
+import type { ConfigureFields, Resources } from "../../src/client";
 import { cgroupPids, limitFiles, onlineCpus, readCgroupFile } from "../support/cgroup-files";
 import { failure, TestDaemon, until } from "../support/daemon";
 import { exited, exitOf, oomKilled } from "../support/exits";
@@ -27,7 +27,7 @@ afterAll(async () => {
 afterEach(() => expectNothingLeft(daemon));
 
 function configure(command: string, ...args: string[]): Promise<string> {
-  const request: Partial<ConfigureRequest> = { command, args, mounts: fixtures.mounts };
+  const request: ConfigureFields = { command, args, mounts: fixtures.mounts };
   return daemon.configure(request);
 }
 

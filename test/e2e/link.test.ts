@@ -2,7 +2,7 @@
 import { existsSync, lstatSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-import { ChrootMethod, type ConfigureRequest } from "../../src/client";
+import { ChrootMethod, type ConfigureFields } from "../../src/client";
 import { failure, isRoot, TestDaemon, until } from "../support/daemon";
 import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
@@ -67,7 +67,7 @@ afterAll(async () => {
 });
 
 /** A request for the probe and the trees alone: what it runs is linked as well. */
-function link(request: Partial<ConfigureRequest>): Partial<ConfigureRequest> {
+function link(request: ConfigureFields): ConfigureFields {
   return {
     chroot: { [tree]: "/data" },
     chrootMethod: ChrootMethod.CHROOT_METHOD_LINK,
@@ -78,7 +78,7 @@ function link(request: Partial<ConfigureRequest>): Partial<ConfigureRequest> {
 }
 
 /** Configures it, and hands over its tree as it is on the host before it is started. */
-async function embedded<T>(request: Partial<ConfigureRequest>, use: (root: string) => T): Promise<T> {
+async function embedded<T>(request: ConfigureFields, use: (root: string) => T): Promise<T> {
   const name = daemon.freshName();
   const id = await daemon.configure(link({ allocId: name, taskName: "linked", ...request }));
   try {

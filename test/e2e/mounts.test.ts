@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { ChrootMethod, type ConfigureRequest, type Mount } from "../../src/client";
+import { ChrootMethod, type ConfigureFields, type Mount } from "../../src/client";
 import { failure, isRoot, TestDaemon } from "../support/daemon";
 import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
@@ -306,7 +306,7 @@ describe("a target", () => {
   for (const [what, target] of refusals) {
     it(`that is ${what} is refused, and changes nothing`, async () => {
       const before = [records(daemon), allocs(daemon)];
-      const request: Partial<ConfigureRequest> = {
+      const request: ConfigureFields = {
         command: "true",
         mounts: [mount("shown", "/fine"), mount("shown", target)],
       };

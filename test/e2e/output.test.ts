@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, lstatSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { ExitReason, type ConfigureRequest, type Exit } from "../../src/client";
+import { ExitReason, type ConfigureFields, type Exit } from "../../src/client";
 import { TestDaemon, until } from "../support/daemon";
 import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
@@ -94,7 +94,7 @@ function config(more: Record<string, unknown> = {}): Record<string, unknown> {
 }
 
 /** A task that finds the programs above in /fixtures. */
-function withFixtures(request: Partial<ConfigureRequest>): Partial<ConfigureRequest> {
+function withFixtures(request: ConfigureFields): ConfigureFields {
   return { mounts: [{ source: scratch.path, target: "/fixtures", readOnly: true }], ...request };
 }
 
@@ -118,7 +118,7 @@ function expectWhole(id: string, allocId: string): void {
   expect(broken).toBe(-1);
 }
 
-async function started(request: Partial<ConfigureRequest>): Promise<string> {
+async function started(request: ConfigureFields): Promise<string> {
   const id = await daemon.configure(request);
   await daemon.client.start(id);
   return id;

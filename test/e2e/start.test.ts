@@ -1,4 +1,4 @@
-import type { ConfigureRequest, StockadeError } from "../../src/client";
+import type { ConfigureFields, StockadeError } from "../../src/client";
 import { failure, TestDaemon, type Ran } from "../support/daemon";
 import { exited, exitOf, neverStarted } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
@@ -21,14 +21,14 @@ afterAll(async () => {
 afterEach(() => expectNothingLeft(daemon));
 
 /** Runs a request to its end. */
-async function runToEnd(request: Partial<ConfigureRequest>): Promise<Ran> {
+async function runToEnd(request: ConfigureFields): Promise<Ran> {
   const id = await daemon.configure({ mounts: fixtures.mounts, ...request });
   await daemon.client.start(id);
   return { id, exit: await exitOf(daemon.client, id), ...(await daemon.output(id)) };
 }
 
 /** The answer to the Start of a command that cannot be executed; the task must be over after it. */
-async function refusal(request: Partial<ConfigureRequest>): Promise<StockadeError> {
+async function refusal(request: ConfigureFields): Promise<StockadeError> {
   const id = await daemon.configure({ mounts: fixtures.mounts, ...request });
   const error = await failure(daemon.client.start(id));
   expect(daemon.leftovers()).toEqual([]);

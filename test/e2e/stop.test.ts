@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { ExitReason, type ConfigureRequest, type StockadeError } from "../../src/client";
+import { ExitReason, type ConfigureFields, type StockadeError } from "../../src/client";
 import { findCgroupFile, readCgroupFile, writeCgroupFile } from "../support/cgroup-files";
 import { cgroupMounts, failure, TestDaemon, until, type Started } from "../support/daemon";
 import { died, exited, exitOf, forceStopped, neverStarted } from "../support/exits";
@@ -33,7 +33,7 @@ afterAll(async () => {
 
 afterEach(() => expectNothingLeft(daemon));
 
-function start(request: Partial<ConfigureRequest>): Promise<Started> {
+function start(request: ConfigureFields): Promise<Started> {
   return daemon.started({ mounts: fixtures.mounts, ...request });
 }
 

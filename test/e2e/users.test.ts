@@ -4,7 +4,7 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 
 import { OwnDaemon } from "../../src/cli/own-daemon";
-import type { ConfigureRequest } from "../../src/client";
+import type { ConfigureFields } from "../../src/client";
 import { failure, isRoot, PROGRAM, TestDaemon } from "../support/daemon";
 import { exited, exitOf, neverStarted } from "../support/exits";
 import { expectNothingLeft } from "../support/leftovers";
@@ -50,7 +50,7 @@ interface Identity {
 }
 
 /** Who a task is, told from inside by the kernel and the environment. */
-async function identity(request: Partial<ConfigureRequest>): Promise<Identity> {
+async function identity(request: ConfigureFields): Promise<Identity> {
   const script = 'cat /proc/self/status; printf "HOME: %s\\nUSER: %s\\nLOGNAME: %s\\n" $HOME $USER $LOGNAME';
   const ran = await daemon.run(script, request);
   expect(ran).toMatchObject({ exit: exited(0), stderr: "" });
@@ -194,7 +194,7 @@ describe("groups of a user who is listed in others than its own", () => {
   });
 
   /** The lines of /proc/self/status that tell a task's groups. */
-  async function groupsOf(request: Partial<ConfigureRequest>): Promise<string> {
+  async function groupsOf(request: ConfigureFields): Promise<string> {
     if (own === undefined) throw new Error("the daemon does not run");
     const { client } = own;
     const command = { command: "/bin/grep", args: ["-E", "^(Gid|Groups):", "/proc/self/status"] };
@@ -238,7 +238,7 @@ describe("groups of a user who is listed in others than its own", () => {
 });
 
 /** Configure's answer to users and groups that cannot be. */
-const REFUSED: readonly [Partial<ConfigureRequest>, string, string, string][] = [
+const REFUSED: readonly [ConfigureFields, string, string, string][] = [
   [{ user: "4294967295", group: String(NO_ENTRY) }, "PERMISSION_DENIED", "USER_FORBIDDEN", "user"],
   [{ user: "4294967296", group: String(NO_ENTRY) }, "INVALID_ARGUMENT", "FIELD_INVALID", "user"],
   [{ user: "8589934592", group: String(NO_ENTRY) }, "INVALID_ARGUMENT", "FIELD_INVALID", "user"],

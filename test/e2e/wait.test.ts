@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 
-import type { ConfigureRequest, Exit } from "../../src/client";
+import type { ConfigureFields, Exit } from "../../src/client";
 import { failure, TestDaemon } from "../support/daemon";
 import { died, exited, exitOf, forceStopped } from "../support/exits";
 import { expectNothingLeft } from "../support/leftovers";
@@ -20,7 +20,7 @@ afterAll(async () => {
 
 afterEach(() => expectNothingLeft(daemon));
 
-async function exitOfScript(script: string, request?: Partial<ConfigureRequest>): Promise<Exit> {
+async function exitOfScript(script: string, request?: ConfigureFields): Promise<Exit> {
   return (await daemon.run(script, request)).exit;
 }
 

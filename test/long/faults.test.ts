@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 
-import { ChrootMethod, NetworkMode, StockadeError, type ConfigureRequest } from "../../src/client";
+import { ChrootMethod, NetworkMode, StockadeError, type ConfigureFields } from "../../src/client";
 import { HELPER_STEPS, type HelperStep } from "../../src/tasks/helper-step";
 import { PROGRAM, SLEEPER, TestDaemon, until } from "../support/daemon";
 import {
@@ -136,7 +136,7 @@ const OWN_CALLS: Record<HelperStep, readonly [Role, string] | { readonly provedB
 interface Cycle {
   readonly config?: Record<string, unknown>;
   readonly program?: string;
-  readonly request: Partial<ConfigureRequest>;
+  readonly request: ConfigureFields;
 }
 
 /** What became of a task. */
@@ -166,7 +166,7 @@ class Bench implements AsyncDisposable {
   private constructor(
     readonly daemon: TestDaemon,
     readonly injector: Injector,
-    private readonly request: Partial<ConfigureRequest>,
+    private readonly request: ConfigureFields,
     private readonly descriptors: number,
   ) {}
 
@@ -237,7 +237,7 @@ class Bench implements AsyncDisposable {
   }
 }
 
-async function runNext(daemon: TestDaemon, request: Partial<ConfigureRequest>): Promise<void> {
+async function runNext(daemon: TestDaemon, request: ConfigureFields): Promise<void> {
   const id = await daemon.configure({ ...request, allocId: "next", taskName: "next" });
   await daemon.client.start(id);
   const { exit } = await daemon.client.forceStop(id);
@@ -565,9 +565,7 @@ itRequires(
 );
 
 itRequires(["root", "ptrace"], "a network of the host's needs no step of its own", async () => {
-  const callsOf = async (
-    request: Partial<ConfigureRequest>,
-  ): Promise<Record<"init" | "command", string[]>> => {
+  const callsOf = async (request: ConfigureFields): Promise<Record<"init" | "command", string[]>> => {
     const calls = await traceOf({ request });
     const by = (wanted: Role): string[] =>
       calls.filter(({ role }) => role === wanted).map(({ name }) => name);

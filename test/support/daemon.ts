@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 
 import { OwnDaemon } from "../../src/cli/own-daemon";
-import { StockadeError, type ConfigureRequest, type Exit, type StockadeClient } from "../../src/client";
+import { StockadeError, type ConfigureFields, type Exit, type StockadeClient } from "../../src/client";
 import { SLOW } from "./requires";
 
 export const PROGRAM = resolve(__dirname, "../../dist/bin/stockaded");
@@ -54,7 +54,7 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** Configures a shell script, in an alloc of its own unless the request names one. */
-  async configure(request: Partial<ConfigureRequest> = {}): Promise<string> {
+  async configure(request: ConfigureFields = {}): Promise<string> {
     const name = this.freshName();
     const whole = { allocId: name, taskName: name, allowUnenforced: !isRoot(), ...request };
     const { id } = await this.client.configure(whole);
@@ -63,13 +63,13 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** Configure and Start; answers the id, and the main process as the host sees it. */
-  async started(request: Partial<ConfigureRequest> = SLEEPER): Promise<Started> {
+  async started(request: ConfigureFields = SLEEPER): Promise<Started> {
     const id = await this.configure(request);
     return { id, pid: (await this.client.start(id)).pid };
   }
 
   /** Configure, Start and Wait of `sh -c script`; with everything it wrote. */
-  async run(script: string, request: Partial<ConfigureRequest> = {}): Promise<Ran> {
+  async run(script: string, request: ConfigureFields = {}): Promise<Ran> {
     const id = await this.configure({ command: "/bin/sh", args: ["-c", script], ...request });
     await this.client.start(id);
     const { exit } = await this.client.wait(id);

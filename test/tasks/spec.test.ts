@@ -2,25 +2,35 @@ import { DEFAULT_CHROOT } from "../../src/tasks/default-chroot.js";
 import type { ErrorReason } from "../../src/tasks/errors.js";
 import { checkConfigure, type ConfigureInput } from "../../src/tasks/spec.js";
 
-function request(parts: Partial<ConfigureInput> = {}): ConfigureInput {
+type MapField = "env" | "chroot" | "ports" | "meta";
+
+/** Of a request, with its maps as objects. */
+type Parts = Partial<Omit<ConfigureInput, MapField>> & {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly chroot?: Readonly<Record<string, string>>;
+  readonly ports?: Readonly<Record<string, number>>;
+  readonly meta?: Readonly<Record<string, string>>;
+};
+
+function request({ env = {}, chroot = {}, ports = {}, meta = {}, ...parts }: Parts = {}): ConfigureInput {
   return {
     allocId: "alloc-1",
     taskName: "web",
     command: "/bin/true",
     args: [],
     commandLine: "",
-    env: {},
+    env: new Map(Object.entries(env)),
     user: "",
     group: "",
     supplementaryGroups: [],
     workDir: "",
-    chroot: {},
+    chroot: new Map(Object.entries(chroot)),
     chrootMethod: "bind",
     mounts: [],
     network: "none",
     ip: "",
-    ports: {},
-    meta: {},
+    ports: new Map(Object.entries(ports)),
+    meta: new Map(Object.entries(meta)),
     allowUnenforced: false,
     ...parts,
   };
@@ -125,7 +135,7 @@ describe("a request", () => {
     expect(() => checkConfigure(request({ allocId: "alloc" }))).not.toThrow();
   });
 
-  const bad: readonly (readonly [ErrorReason, string, Partial<ConfigureInput>])[] = [
+  const bad: readonly (readonly [ErrorReason, string, Parts])[] = [
     ["FIELD_MISSING", "alloc_id", { allocId: "" }],
     ["FIELD_MISSING", "task_name", { taskName: "" }],
     ...[".", "..", "a/b", "-a", "_a", ".a", "a\n", "a\0", "é", "a b", "a".repeat(129)].flatMap(
