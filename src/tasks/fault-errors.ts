@@ -16,6 +16,14 @@ export function sandboxFailed(fault: StepFault, mounts: readonly MountSpec[]): T
   const metadata: Record<string, string> = { stage: stageOf(fault.step), errno: fault.errno };
   const words = `cannot ${HELPER_STEP_WORDS[fault.step]}`;
   switch (fault.step) {
+    case "READ_REQUEST":
+      if (fault.errno !== "E2BIG") break;
+      return new TaskError({
+        reason: "FIELD_INVALID",
+        field: "mounts",
+        message: "mounts and all else of the request are more than the helper takes at one time",
+        metadata,
+      });
     case "ENTER_WORK_DIR":
       if (EXHAUSTED.has(fault.errno)) break;
       return new TaskError({

@@ -5,6 +5,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
 
+import type { HelperStep } from "../../tasks/helper-step.js";
 import {
   HelperFault,
   type CommandSpec,
@@ -26,6 +27,7 @@ import {
   type DaemonMessage,
   type SandboxDefaults,
 } from "./protocol.js";
+import { BodyTooLarge } from "./wire.js";
 
 /** How much of a turn may have gone by when another message is told in it, in milliseconds. */
 const TURN_BUDGET_MS = 0.5;
@@ -133,6 +135,7 @@ export class Launcher implements SandboxHost {
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
     signal.throwIfAborted();
     const task = this.nextTask++;
+    const message = fitting("READ_REQUEST", () => encodeCreate(task, spec, this.defaults));
     const sandbox = new LauncherSandbox(task, (bytes) => this.send(bytes));
     this.receivers.set(task, (message) => {
       if (message.type === "ENDED") this.receivers.delete(task);
@@ -143,7 +146,7 @@ export class Launcher implements SandboxHost {
     const onAbort = (): void => sandbox.killInit();
     signal.addEventListener("abort", onAbort, { once: true });
     try {
-      this.send(encodeCreate(task, spec, this.defaults));
+      this.send(message);
       await sandbox.ready;
       signal.throwIfAborted();
       return sandbox;
@@ -269,8 +272,12 @@ class LauncherSandbox implements Sandbox {
   start(command: CommandSpec): Promise<{ readonly startedNs: bigint }> {
     const started = defer<{ readonly startedNs: bigint }>();
     this.started = started;
-    if (this.over) started.reject(endedEarly());
-    else this.send(encodeStart(this.task, command));
+    try {
+      if (this.over) throw endedEarly();
+      this.send(fitting("EXEC", () => encodeStart(this.task, command)));
+    } catch (error) {
+      started.reject(error as Error);
+    }
     return started.promise;
   }
 
@@ -332,6 +339,16 @@ class LauncherSandbox implements Sandbox {
     for (const delivered of this.signals.splice(0)) delivered.resolve(false);
     this.exitedDeferred.resolve(undefined);
     this.endedDeferred.resolve(undefined);
+  }
+}
+
+/** A message that is larger than the launcher takes is a fault of the step it is for. */
+function fitting(step: HelperStep, encode: () => Buffer): Buffer {
+  try {
+    return encode();
+  } catch (error) {
+    if (error instanceof BodyTooLarge) throw new HelperFault({ step, errno: "E2BIG", index: 0 });
+    throw error;
   }
 }
 

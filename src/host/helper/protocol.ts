@@ -7,11 +7,12 @@ import { constants } from "node:os";
 
 import { HELPER_STEPS, type HelperStep } from "../../tasks/helper-step.js";
 import type { CommandSpec, InitExit, MountSpec, RemoveScope, SandboxSpec } from "../../tasks/ports.js";
-import { BodyReader, BodyWriter } from "./wire.js";
+import { BodyReader, BodyWriter, MESSAGE_SIZE_MAX } from "./wire.js";
+
+export { MESSAGE_SIZE_MAX };
 
 export const PROTOCOL_VERSION = 1;
 export const HEADER_SIZE = 16;
-export const MESSAGE_SIZE_MAX = 16 * 2 ** 20;
 
 export const TO_LAUNCHER = { CREATE: 1, START: 2, SIGNAL: 3, KILL_INIT: 4, REMOVE: 5 } as const;
 export const TO_DAEMON = {

@@ -3,7 +3,18 @@
  * is its size without the NUL, the bytes, one NUL; a list is its count, then the items.
  */
 
-/** Builds one body. */
+/** Most bytes of a body. The launcher takes a larger one for no message at all, and ends. */
+export const MESSAGE_SIZE_MAX = 16 * 2 ** 20;
+
+/** What was to be sent is more than a message may be. */
+export class BodyTooLarge extends RangeError {
+  constructor() {
+    super(`a body of more than ${MESSAGE_SIZE_MAX} bytes`);
+    this.name = "BodyTooLarge";
+  }
+}
+
+/** Builds one body. Throws BodyTooLarge before it holds more than may be sent. */
 export class BodyWriter {
   private bytes = Buffer.allocUnsafe(4096);
   private size = 0;
@@ -44,7 +55,10 @@ export class BodyWriter {
 
   private reserve(more: number): void {
     if (this.size + more <= this.bytes.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(2 * this.bytes.length, this.size + more));
+    if (this.size + more > MESSAGE_SIZE_MAX) throw new BodyTooLarge();
+    const larger = Buffer.allocUnsafe(
+      Math.min(Math.max(2 * this.bytes.length, this.size + more), MESSAGE_SIZE_MAX),
+    );
     this.bytes.copy(larger, 0, 0, this.size);
     this.bytes = larger;
   }

@@ -61,6 +61,29 @@ describe("the launcher", () => {
     expect(await sandbox.exited).toMatchObject({ started: false });
   });
 
+  it("is asked for nothing that is larger than a message may be, and serves on", async () => {
+    const mounts = Array.from({ length: 3000 }, (_, index) => ({
+      source: `/${"s".repeat(4000)}`,
+      target: `/${index}/${"t".repeat(4000)}`,
+      readOnly: true,
+      optional: true,
+      link: false,
+    }));
+    await expect(create({ mounts })).rejects.toMatchObject({
+      fault: { step: "READ_REQUEST", errno: "E2BIG" },
+    });
+    expect(descendants(fixture.pid)).toEqual([]);
+    const sandbox = await create();
+    const started = sandbox.start({ argv: ["sh", "€".repeat(6_000_000)], env: new Map() });
+    await expect(started).rejects.toMatchObject({ fault: { step: "EXEC", errno: "E2BIG" } });
+    sandbox.killInit();
+    await sandbox.ended;
+    const next = await create();
+    await next.start({ argv: ["true"], env: new Map([["PATH", "/usr/bin"]]) });
+    expect(await next.exited).toMatchObject({ started: true, waitStatus: 0 });
+    await next.ended;
+  });
+
   /** When a making is given up: once this holds. */
   const moments: [string, () => boolean][] = [
     ["at once", () => true],

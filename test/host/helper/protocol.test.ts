@@ -12,7 +12,7 @@ import {
   decode,
 } from "../../../src/host/helper/protocol";
 import { MessageSplitter } from "../../../src/host/helper/message-splitter";
-import { BodyReader, BodyWriter } from "../../../src/host/helper/wire";
+import { BodyReader, BodyTooLarge, BodyWriter } from "../../../src/host/helper/wire";
 
 const header = readFileSync(resolve(__dirname, "../../../native/protocol.h"), "utf8");
 
@@ -64,6 +64,13 @@ describe("a body", () => {
   it("grows with what is written into it", () => {
     const text = "ä".repeat(100_000);
     expect(new BodyWriter().string(text).finish()).toHaveLength(4 + 200_000 + 1);
+  });
+
+  it("holds as much as a message may be, and no more", () => {
+    const most = "x".repeat(MESSAGE_SIZE_MAX - 5);
+    expect(new BodyWriter().string(most).finish()).toHaveLength(MESSAGE_SIZE_MAX);
+    expect(() => new BodyWriter().string(most).u32(1)).toThrow(BodyTooLarge);
+    expect(() => new BodyWriter().string("€".repeat(6_000_000))).toThrow(BodyTooLarge);
   });
 
   it("takes no string with a NUL", () => {
