@@ -1,26 +1,17 @@
+import { ARG_BYTES_MAX, ARG_OVERHEAD_BYTES, ARGUMENTS_BYTES_MAX, argumentsTooLong } from "./exec-limits.js";
 import { interpolate } from "./interpolate.js";
-import { HelperFault } from "./ports.js";
 import type { CommandInput } from "./spec.js";
-import { eachWord } from "./words.js";
+import { replaceWord } from "./words.js";
 
-/**
- * More bytes of arguments than the kernel executes, whatever its limits: three quarters of
- * _STK_LIM, 8 MiB. Source: execve(2), "Limits on size of arguments and environment".
- */
-const ARGUMENTS_BYTES_MAX = 6 * 2 ** 20;
-
-/**
- * A command's words with its variables replaced. Throws a HelperFault (EXEC, E2BIG) as exec would:
- * a request of a few bytes for each word must not become as much memory as it likes.
- */
+/** A command's words with its variables replaced. Throws a HelperFault (EXEC, E2BIG) as exec would. */
 export function commandArguments(command: CommandInput, env: ReadonlyMap<string, string>): readonly string[] {
   const words: string[] = [];
   let bytes = 0;
   for (const word of eachArgument(command, env)) {
-    bytes += word.length + 1;
-    if (bytes > ARGUMENTS_BYTES_MAX) {
-      throw new HelperFault({ step: "EXEC", errno: "E2BIG", index: 0 });
-    }
+    // The kernel counts bytes, and a character can be four.
+    const size = Buffer.byteLength(word);
+    bytes += size + ARG_OVERHEAD_BYTES;
+    if (size >= ARG_BYTES_MAX || bytes > ARGUMENTS_BYTES_MAX) throw argumentsTooLong();
     words.push(word);
   }
   return words;
@@ -28,7 +19,7 @@ export function commandArguments(command: CommandInput, env: ReadonlyMap<string,
 
 function* eachArgument(command: CommandInput, env: ReadonlyMap<string, string>): Iterable<string> {
   if (command.kind === "line") {
-    yield* eachWord(command.line, env);
+    for (const word of command.words) yield replaceWord(word, env);
     return;
   }
   yield command.program;

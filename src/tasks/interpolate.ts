@@ -1,8 +1,4 @@
-/**
- * Most bytes of one argument that the kernel executes, with its terminating NUL: MAX_ARG_STRLEN,
- * 32 pages. Source: execve(2), "Limits on size of arguments and environment".
- */
-export const ARG_BYTES_MAX = 131_072;
+import { ARG_BYTES_MAX, argumentsTooLong } from "./exec-limits.js";
 
 const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
 
@@ -14,16 +10,15 @@ const NAME = /[A-Za-z_][A-Za-z0-9_]*/y;
  * in `env` stays as it is, and there is no escape: `$$`, `${}` and `$1` stay too. Values are not
  * looked through again.
  *
- * Time is linear in the text. Once the result is longer than the kernel executes, the rest is left
- * as it is: exec refuses it all the same (E2BIG), and a short text full of names cannot grow the
- * daemon's memory without bound.
+ * Time is linear in the text. Throws a HelperFault (EXEC, E2BIG) once the values come to more bytes than
+ * the kernel takes as one argument: a short text full of names cannot grow the daemon's memory.
  */
 export function interpolate(text: string, env: ReadonlyMap<string, string>): string {
   let result = "";
   let done = 0;
   let close = -1;
+  let grown = 0;
   for (let at = text.indexOf("$"); at !== -1; at = text.indexOf("$", at)) {
-    if (result.length >= ARG_BYTES_MAX) break;
     let name: string | undefined;
     let end = at + 1;
     if (text[end] === "{") {
@@ -44,6 +39,8 @@ export function interpolate(text: string, env: ReadonlyMap<string, string>): str
       at += 1;
       continue;
     }
+    grown += value.length < ARG_BYTES_MAX ? Buffer.byteLength(value) : value.length;
+    if (grown >= ARG_BYTES_MAX) throw argumentsTooLong();
     result += text.slice(done, at) + value;
     done = end;
     at = end;

@@ -4,10 +4,11 @@ import { isIP } from "node:net";
 import { DEFAULT_CHROOT, type ChrootEntry } from "./default-chroot.js";
 import { LOCAL_DIR } from "./environment.js";
 import { exclusiveFields, invalidField, missingField } from "./errors.js";
+import { ARG_OVERHEAD_BYTES, ARGUMENTS_BYTES_MAX, COMMAND_LINE_BYTES_MAX } from "./exec-limits.js";
 import { parseNumericId } from "./numeric-id.js";
 import type { UserRequest } from "./ports-users.js";
-import { checkPath, checkTarget } from "./task-path.js";
-import { splitWords } from "./words.js";
+import { checkPath, checkTarget, PATH_BYTES_MAX } from "./task-path.js";
+import { plainWord, splitLine } from "./words.js";
 
 export type ChrootMethodName = "bind" | "link";
 export type NetworkModeName = "none" | "host";
@@ -44,7 +45,8 @@ export interface ConfigureInput {
 /** What is to be executed, before anything is replaced. */
 export type CommandInput =
   | { readonly kind: "program"; readonly program: string; readonly args: readonly string[] }
-  | { readonly kind: "line"; readonly line: string };
+  /** Of words for `replaceWord`; at least one. */
+  | { readonly kind: "line"; readonly words: readonly string[] };
 
 export interface TaskSpec extends UserRequest {
   readonly allocId: string;
@@ -77,7 +79,7 @@ const PORT_MAX = 65_535;
  * Checks a request. Throws a TaskError (FIELD_MISSING, FIELD_INVALID, FIELDS_EXCLUSIVE) for the
  * first field that cannot be.
  *
- * How long arguments and environment may be is the kernel's word, and Start's answer.
+ * How long one argument and the environment may be is the kernel's word, and Start's answer.
  */
 export function checkConfigure(input: ConfigureInput): TaskSpec {
   checkName("alloc_id", input.allocId);
@@ -112,17 +114,33 @@ function checkCommand({ command, args, commandLine }: ConfigureInput): CommandIn
   if (commandLine === "") {
     if (command === "") throw missingField("command");
     refuseNul("command", command);
-    args.forEach((arg, index) => refuseNul(`args[${index}]`, arg));
+    refuseLonger("command", command, PATH_BYTES_MAX);
+    checkArgs(args);
     return Object.freeze({ kind: "program", program: command, args: Object.freeze([...args]) });
   }
   if (command !== "") throw exclusiveFields("command_line", "command");
   if (args.length > 0) throw exclusiveFields("args", "command_line");
   refuseNul("command_line", commandLine);
-  // Split again at Start, when the whole environment is known; the words do not depend on it.
-  const [program] = splitWords(commandLine, new Map());
+  refuseLonger("command_line", commandLine, COMMAND_LINE_BYTES_MAX);
+  const words = Object.freeze(splitLine(commandLine));
+  const [program] = words;
   if (program === undefined) throw invalidField("command_line", "command_line has no word");
-  if (program === "") throw invalidField("command_line", "command_line has an empty first word");
-  return Object.freeze({ kind: "line", line: commandLine });
+  if (plainWord(program) === "") throw invalidField("command_line", "command_line has an empty first word");
+  return Object.freeze({ kind: "line", words });
+}
+
+function checkArgs(args: readonly string[]): void {
+  let bytes = 0;
+  args.forEach((arg, index) => {
+    refuseNul(`args[${index}]`, arg);
+    bytes += Buffer.byteLength(arg) + ARG_OVERHEAD_BYTES;
+  });
+  if (bytes > ARGUMENTS_BYTES_MAX) {
+    throw invalidField(
+      "args",
+      `args are more than ${ARGUMENTS_BYTES_MAX} bytes, each counted with ${ARG_OVERHEAD_BYTES} more`,
+    );
+  }
 }
 
 function checkEnv(env: ConfigureInput["env"]): ReadonlyMap<string, string> {
@@ -221,4 +239,10 @@ function checkMeta(meta: ConfigureInput["meta"]): ReadonlyMap<string, string> {
 
 function refuseNul(field: string, value: string): void {
   if (value.includes("\0")) throw invalidField(field, `${field} holds a NUL byte`);
+}
+
+function refuseLonger(field: string, value: string, bytesMax: number): void {
+  if (Buffer.byteLength(value) > bytesMax) {
+    throw invalidField(field, `${field} has more than ${bytesMax} bytes`);
+  }
 }

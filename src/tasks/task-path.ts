@@ -1,7 +1,7 @@
 import { invalidField } from "./errors.js";
 
 /** Most bytes of a path, without its NUL. Source: path_resolution(7), PATH_MAX. */
-const PATH_BYTES_MAX = 4095;
+export const PATH_BYTES_MAX = 4095;
 
 /** What the task's root holds of its own. Nothing is mounted on or below it by a request. */
 const RESERVED = ["/proc", "/dev", "/tmp", "/alloc", "/local"];

@@ -26,6 +26,7 @@ import type { TaskSpec } from "./spec.js";
 import type { User } from "./ports-users.js";
 import { nameEnding, type EndCause } from "./verdict.js";
 import { unenforceable, type Unenforced } from "./unenforced.js";
+import { plainWord } from "./words.js";
 
 export type TaskState = "configured" | "starting" | "running" | "ended";
 
@@ -260,7 +261,7 @@ const SIGKILL = 9;
 
 /** What to name where the arguments never came to be. */
 function programOf({ command }: TaskSpec): string {
-  return command.kind === "program" ? command.program : command.line.slice(0, 80);
+  return command.kind === "program" ? command.program : plainWord(command.words[0] ?? "");
 }
 
 function after(ms: number): { readonly done: Promise<undefined>; cancel(): void } {

@@ -1,21 +1,17 @@
 import { invalidField } from "./errors.js";
-import { ARG_BYTES_MAX, interpolate } from "./interpolate.js";
-
-/** A stretch of a word. Quoted by a backslash or single quotes it is literal: nothing in it is replaced. */
-interface Piece {
-  text: string;
-  readonly literal: boolean;
-}
-
-/** A separator, a quote, a backslash, or the longest stretch of anything else. */
-const TOKEN = /[ \t\n]+|['"\\]|[^ \t\n'"\\]+/y;
-
-/** What a backslash escapes between double quotes; before anything else it is itself. */
-const ESCAPED_IN_DOUBLE_QUOTES: ReadonlySet<string> = new Set(["$", "`", '"', "\\"]);
+import { interpolate } from "./interpolate.js";
 
 /**
- * Splits a command line into words, then replaces variables within them, so that a value with
- * spaces stays one word.
+ * In a word of a line, before its variables are replaced: here a name ends. After a `$`: it stays. No line
+ * holds a NUL, and no variable's name does.
+ */
+const BREAK = "\0";
+
+/** What a backslash escapes between double quotes; before anything else it is itself. */
+const ESCAPED_IN_DOUBLE_QUOTES = '$`"\\';
+
+/**
+ * Splits a command line, without a NUL in it, into words for `replaceWord`. In time that is linear in the line.
  *
  * The quoting rules are the shell's (POSIX.1-2017, XCU 2.2): single quotes, double quotes with
  * `\` before `$`, `` ` ``, `"`, `\` and newline, a backslash elsewhere; backslash and newline
@@ -23,93 +19,99 @@ const ESCAPED_IN_DOUBLE_QUOTES: ReadonlySet<string> = new Set(["$", "`", '"', "\
  * spaces, tabs and newlines. Nothing else means anything: operators, globs, backticks, `~` and `#`
  * are characters like others.
  *
- * As in a shell, a `$` in single quotes or after a backslash stays; elsewhere `interpolate` says
- * what is replaced. Throws INVALID_ARGUMENT (command_line) for a quote without its end and for a
- * backslash at the end.
+ * As in a shell, a `$` in single quotes or after a backslash stays. Throws INVALID_ARGUMENT (command_line) for
+ * a quote without its end and for a backslash at the end.
  */
-export function splitWords(line: string, env: ReadonlyMap<string, string>): string[] {
-  return [...eachWord(line, env)];
-}
-
-/** The same, one word at a time: what is replaced in a word can be far longer than the line. */
-export function* eachWord(line: string, env: ReadonlyMap<string, string>): Iterable<string> {
-  for (const pieces of split(line)) yield replaced(pieces, env);
-}
-
-/** As `interpolate`, replaces nothing more once a word is longer than the kernel executes. */
-function replaced(pieces: readonly Piece[], env: ReadonlyMap<string, string>): string {
-  let word = "";
-  for (const { text, literal } of pieces) {
-    word += literal || word.length >= ARG_BYTES_MAX ? text : interpolate(text, env);
-  }
-  return word;
-}
-
-function split(line: string): Piece[][] {
-  const words: Piece[][] = [];
-  let word: Piece[] | undefined;
-  TOKEN.lastIndex = 0;
-  for (let at = 0; at < line.length; at = TOKEN.lastIndex) {
-    TOKEN.lastIndex = at;
-    const token = TOKEN.exec(line)?.[0] ?? "";
-    switch (token) {
+export function splitLine(line: string): readonly string[] {
+  const words: string[] = [];
+  let word: string | undefined;
+  for (let at = 0; at < line.length;) {
+    const first = line[at];
+    switch (first) {
+      case " ":
+      case "\t":
+      case "\n":
+        if (word !== undefined) words.push(word);
+        word = undefined;
+        at += 1;
+        break;
       case "'": {
         const end = line.indexOf("'", at + 1);
         if (end === -1) throw unterminated("single");
-        add((word ??= []), line.slice(at + 1, end), true);
-        TOKEN.lastIndex = end + 1;
+        word = (word ?? "") + literal(line.slice(at + 1, end));
+        at = end + 1;
         break;
       }
-      case '"':
-        TOKEN.lastIndex = doubleQuoted(line, at + 1, (word ??= []));
+      case '"': {
+        const [text, end] = doubleQuoted(line, at + 1);
+        word = (word ?? "") + text;
+        at = end;
         break;
+      }
       case "\\": {
         const escaped = characterAt(line, at + 1);
         if (escaped === "") throw invalidField("command_line", "command_line ends in a backslash");
-        if (escaped !== "\n") add((word ??= []), escaped, true);
-        TOKEN.lastIndex = at + 1 + escaped.length;
+        if (escaped !== "\n") word = (word ?? "") + literal(escaped);
+        at += 1 + escaped.length;
         break;
       }
-      default:
-        if (/^[ \t\n]/.test(token)) {
-          if (word !== undefined) words.push(word);
-          word = undefined;
-        } else {
-          add((word ??= []), token, false);
-        }
+      default: {
+        const end = endOfPlain(line, at);
+        word = (word ?? "") + line.slice(at, end);
+        at = end;
+      }
     }
   }
   if (word !== undefined) words.push(word);
   return words;
 }
 
-/** Adds what is between double quotes to a word; answers the index after the closing one. */
-function doubleQuoted(line: string, from: number, word: Piece[]): number {
-  // The quotes end a name that began before them, as in `$A"B"`, and make a word of nothing.
-  word.push({ text: "", literal: false });
-  const special = /["\\]/g;
-  let done = from;
-  for (;;) {
-    special.lastIndex = done;
-    const at = special.exec(line)?.index;
-    if (at === undefined) throw unterminated("double");
-    add(word, line.slice(done, at), false);
-    if (line[at] === '"') {
-      word.push({ text: "", literal: true });
-      return at + 1;
-    }
-    const next = line[at + 1] ?? "";
-    if (ESCAPED_IN_DOUBLE_QUOTES.has(next)) add(word, next, true);
-    else if (next !== "\n") add(word, `\\${next}`, true);
-    done = at + 1 + next.length;
+/** The word with its variables replaced, as by `interpolate`; a value with spaces stays in the one word. */
+export function replaceWord(word: string, env: ReadonlyMap<string, string>): string {
+  return plainWord(interpolate(word, env));
+}
+
+/** The word with nothing replaced. */
+export function plainWord(word: string): string {
+  return word.includes(BREAK) ? word.replaceAll(BREAK, "") : word;
+}
+
+/** Ends a name that began before it. */
+function literal(text: string): string {
+  return BREAK + (text.includes("$") ? text.replaceAll("$", `$${BREAK}`) : text);
+}
+
+/** What is between double quotes, and the index after the closing one. */
+function doubleQuoted(line: string, from: number): readonly [string, number] {
+  // The quotes end a name that began before them, as in `$A"B"`, and one that began between them.
+  let text = BREAK;
+  for (let at = from; ;) {
+    let end = at;
+    while (end < line.length && line[end] !== '"' && line[end] !== "\\") end += 1;
+    if (end === line.length) throw unterminated("double");
+    text += line.slice(at, end);
+    if (line[end] === '"') return [text + BREAK, end + 1];
+    const next = line[end + 1] ?? "";
+    if (next !== "" && ESCAPED_IN_DOUBLE_QUOTES.includes(next)) text += literal(next);
+    else if (next !== "\n") text += literal(`\\${next}`);
+    at = end + 1 + next.length;
   }
 }
 
-/** Joins stretches of one kind: a name can be interrupted by a backslash and a newline, as in a shell. */
-function add(word: Piece[], text: string, literal: boolean): void {
-  const last = word.at(-1);
-  if (last?.literal === literal) last.text += text;
-  else word.push({ text, literal });
+/** The index after the stretch of characters that mean nothing. */
+function endOfPlain(line: string, from: number): number {
+  for (let at = from; at < line.length; at += 1) {
+    switch (line[at]) {
+      case " ":
+      case "\t":
+      case "\n":
+      case "'":
+      case '"':
+      case "\\":
+        return at;
+    }
+  }
+  return line.length;
 }
 
 function characterAt(line: string, at: number): string {

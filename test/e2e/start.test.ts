@@ -153,6 +153,24 @@ describe("a command that cannot be executed", () => {
     expect(metadata).toMatchObject({ stage: "exec", errno: "E2BIG", path: "/bin/true" });
   });
 
+  it.each([
+    ["an argument that its variables make longer than that", { args: ["$A$A"] }],
+    ["forty-seven of them", { args: Array<string>(47).fill("$A") }],
+    ["more bytes in all, of fewer characters", { args: Array<string>(30).fill("$B") }],
+    ["more words in all than fit", { args: Array<string>(150_000).fill("$C") }],
+  ])("has %s: E2BIG, and no other task notices", async (_, { args }) => {
+    const other = await daemon.started();
+    const env = { A: "€".repeat(130_000), B: "€".repeat(40_000), C: "12345" };
+    const id = await daemon.configure({ command: "/bin/true", args, env });
+    expect(await failure(daemon.client.start(id))).toMatchObject({
+      reason: "COMMAND_NOT_EXECUTABLE",
+      metadata: { stage: "exec", errno: "E2BIG", path: "/bin/true" },
+    });
+    expect(await exitOf(daemon.client, id)).toMatchObject(neverStarted());
+    process.kill(other.pid, 0);
+    await daemon.client.forceStop(other.id);
+  });
+
   it("has an environment of 3 MB, more than the kernel takes: E2BIG", async () => {
     const env = Object.fromEntries(
       Array.from({ length: 30 }, (_, index) => [`BIG_${index}`, "x".repeat(100_000)]),

@@ -1,7 +1,11 @@
 import { commandArguments } from "../../src/tasks/arguments";
 import { HelperFault } from "../../src/tasks/ports";
+import { splitLine } from "../../src/tasks/words";
 
-const env = new Map([["LONG", "x".repeat(100_000)]]);
+const env = new Map([
+  ["LONG", "x".repeat(100_000)],
+  ["EUROS", "€".repeat(30_000)],
+]);
 
 describe("a command's arguments", () => {
   it("are its program and its arguments, replaced and never split", () => {
@@ -10,13 +14,16 @@ describe("a command's arguments", () => {
   });
 
   it("are the words of a command line", () => {
-    const command = { kind: "line", line: "echo 'a b' c" } as const;
+    const command = { kind: "line", words: splitLine("echo 'a b' c") } as const;
     expect(commandArguments(command, env)).toEqual(["echo", "a b", "c"]);
   });
 
   it.each([
     ["arguments", { kind: "program", program: "x", args: Array<string>(1_000_000).fill("$LONG") }],
-    ["words", { kind: "line", line: "$LONG ".repeat(600_000) }],
+    ["words", { kind: "line", words: splitLine("$LONG ".repeat(600_000)) }],
+    ["bytes", { kind: "program", program: "x", args: Array<string>(30).fill("$EUROS") }],
+    ["empty words", { kind: "program", program: "x", args: Array<string>(300_000).fill("") }],
+    ["one word", { kind: "program", program: "x", args: ["€".repeat(43_691)] }],
   ] as const)("that grow beyond what any kernel executes are refused (%s)", (_name, command) => {
     const before = process.memoryUsage().heapUsed;
     expect(() => commandArguments(command, env)).toThrow(HelperFault);

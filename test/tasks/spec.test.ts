@@ -1,6 +1,7 @@
 import { DEFAULT_CHROOT } from "../../src/tasks/default-chroot.js";
 import type { ErrorReason } from "../../src/tasks/errors.js";
 import { checkConfigure, type ConfigureInput } from "../../src/tasks/spec.js";
+import { splitLine } from "../../src/tasks/words.js";
 
 type MapField = "env" | "chroot" | "ports" | "meta";
 
@@ -119,10 +120,10 @@ describe("a request", () => {
 
   it("can have its command as a line", () => {
     const { command } = checkConfigure(request({ command: "", commandLine: " sh -c 'a b'" }));
-    expect(command).toEqual({ kind: "line", line: " sh -c 'a b'" });
+    expect(command).toEqual({ kind: "line", words: splitLine("sh -c 'a b'") });
   });
 
-  it("can have arguments of any length: that is for exec to refuse", () => {
+  it("can have one argument of any length: that is for exec to refuse", () => {
     const long = "x".repeat(1_000_000);
     expect(() => checkConfigure(request({ args: [long], env: { A: long } }))).not.toThrow();
   });
@@ -209,6 +210,20 @@ describe("a request", () => {
   it.each(bad)("is refused with %s for %s: %j", (reason, field, parts) => {
     expect(() => checkConfigure(request(parts))).toThrow(
       expect.objectContaining({ code: "INVALID_ARGUMENT", reason, field }),
+    );
+  });
+
+  const tooLong: readonly (readonly [string, string, Parts])[] = [
+    ["a command longer than a path", "command", { command: "€".repeat(1366) }],
+    ["more bytes of arguments than are executed", "args", { args: ["x".repeat(2 ** 21)] }],
+    ["fewer characters than that, of more bytes", "args", { args: ["€".repeat(700_000)] }],
+    ["more arguments than that, of no bytes", "args", { args: Array<string>(250_000).fill("") }],
+    ["too long a line", "command_line", { command: "", commandLine: "€".repeat(43_691) }],
+  ];
+
+  it.each(tooLong)("is refused for %s", (_, field, parts) => {
+    expect(() => checkConfigure(request(parts))).toThrow(
+      expect.objectContaining({ reason: "FIELD_INVALID", field }),
     );
   });
 });

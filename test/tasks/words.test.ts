@@ -1,5 +1,8 @@
+import { COMMAND_LINE_BYTES_MAX } from "../../src/tasks/exec-limits.js";
 import { TaskError } from "../../src/tasks/errors.js";
-import { splitWords } from "../../src/tasks/words.js";
+import { HelperFault } from "../../src/tasks/ports.js";
+import { plainWord, replaceWord, splitLine } from "../../src/tasks/words.js";
+import { SLOW } from "../support/requires.js";
 
 const ENV = new Map([
   ["A", "one"],
@@ -120,6 +123,10 @@ const REFUSED: readonly string[] = [
   "\\\\\\",
 ];
 
+function splitWords(line: string, env: ReadonlyMap<string, string>): string[] {
+  return splitLine(line).map((word) => replaceWord(word, env));
+}
+
 describe("a command line", () => {
   it.each(CASES)("%j is the words %j", (line, words) => {
     expect(splitWords(line, ENV)).toEqual(words);
@@ -132,12 +139,29 @@ describe("a command line", () => {
     );
   });
 
-  it("stops replacing within a word once the kernel would refuse it anyway", () => {
-    const env = new Map([["V", "v".repeat(100_000)]]);
-    const [word = ""] = splitWords('"$V"'.repeat(1000), env);
-    expect(word.length).toBeGreaterThan(131_072);
-    expect(word.length).toBeLessThan(300_000);
+  it("is refused, as exec would, once the values in a word are more bytes than the kernel executes", () => {
+    const env = new Map([["V", "€".repeat(30_000)]]);
+    expect(() => splitWords('"$V"'.repeat(1000), env)).toThrow(HelperFault);
   });
+
+  it("has its words also with nothing replaced", () => {
+    expect(splitLine("$A\"$A\"'$A' \\$A").map(plainWord)).toEqual(["$A$A$A", "$A"]);
+  });
+
+  it.each(["a\\b", '""', "''", "'$'", '"$A"', "$\\A", "a ", '"\\$"', "${", "${A"])(
+    "of as many %j as there may be takes no more than a few milliseconds",
+    (part) => {
+      const line = part.repeat(Math.floor(COMMAND_LINE_BYTES_MAX / part.length));
+      // The least of several: the machine is not the test's alone.
+      const times = Array.from({ length: 9 }, () => {
+        const start = process.cpuUsage();
+        expect(splitWords(line, new Map([["A", ""]])).length).toBeGreaterThan(0);
+        const { user, system } = process.cpuUsage(start);
+        return (user + system) / 1000;
+      });
+      expect(Math.min(...times)).toBeLessThan(20 * SLOW);
+    },
+  );
 
   it("of any length is split in linear time", () => {
     const line = `"a\\"b" 'c' \\d$A `.repeat(50_000);
