@@ -31,12 +31,19 @@ export function unary<Request, Response>(
     call.on("cancelled", () =>
       caller.abort(new TaskError({ reason: "CALL_CANCELLED", message: "the caller has gone" })),
     );
-    begin(method, call.request, caller.signal).then(
-      (response) => callback(null, response),
-      (error: unknown) => {
-        if (!(error instanceof TaskError)) report(error);
+    begin(method, call.request, caller.signal)
+      .then(
+        (response) => callback(null, response),
+        (error: unknown) => {
+          if (!(error instanceof TaskError)) report(error);
+          callback(toServiceError(error));
+        },
+      )
+      // An answer that cannot be sent is a defect, and one call's: no other call is to go down with it.
+      .catch((error: unknown) => {
+        report(error);
         callback(toServiceError(error));
-      },
-    );
+      })
+      .catch(report);
   };
 }
