@@ -1,7 +1,7 @@
 /** From a task's chroot and mounts to what is mounted into its root, and in which order. */
 import { posix } from "node:path";
 
-import { TaskError } from "./errors.js";
+import { echo, TaskError } from "./errors.js";
 import { resolveSource, type AllowedPath } from "./policy.js";
 import type { HostPaths, MountSpec } from "./ports.js";
 import type { TaskSpec } from "./spec.js";
@@ -53,7 +53,7 @@ function notThere(field: string, target: string): TaskError {
   return new TaskError({
     reason: "SANDBOX_FAILED",
     field,
-    message: `cannot mount ${target}: ENOENT`,
+    message: `cannot mount ${echo(target)}: ENOENT`,
     metadata: { stage: "mount_binds", errno: "ENOENT", target },
   });
 }

@@ -1,5 +1,7 @@
 /** The errors of this service: one class, one table of reasons. docs/errors.md says the same to clients. */
 
+import { clip } from "./clip.js";
+
 /** The canonical codes in use. Source: google/rpc/code.proto. */
 export type CodeName =
   | "INVALID_ARGUMENT"
@@ -56,20 +58,37 @@ export interface TaskErrorParts {
   readonly cause?: unknown;
 }
 
-/** What a client is told. Every other error is a defect, or the host's, and is answered without its text. */
+/**
+ * Most bytes of a message, and of a field's name or a value of the metadata. All of an error travels in one
+ * block of HTTP/2 headers, the message three times, encoded, and clients take 8 KiB of them at least.
+ */
+const MESSAGE_BYTES_MAX = 512;
+const VALUE_BYTES_MAX = 256;
+
+/** Most bytes of what a message repeats of a request: what the message says of it comes after it. */
+const ECHO_BYTES_MAX = 256;
+
+/** A part of a request as it is repeated in a message. */
+export function echo(text: string): string {
+  return clip(text, ECHO_BYTES_MAX);
+}
+
+/** What a client is told, of bounded length, whatever the request. Every other error is a defect, or the host's, and is answered without its text. */
 export class TaskError extends Error {
   readonly reason: ErrorReason;
   readonly code: CodeName;
   readonly field: string | undefined;
   readonly metadata: Readonly<Record<string, string>>;
 
-  constructor({ reason, message, field, metadata, cause }: TaskErrorParts) {
-    super(message, cause === undefined ? undefined : { cause });
+  constructor({ reason, message, field, metadata = {}, cause }: TaskErrorParts) {
+    super(clip(message, MESSAGE_BYTES_MAX), cause === undefined ? undefined : { cause });
     this.name = "TaskError";
     this.reason = reason;
     this.code = REASON_CODES[reason];
-    this.field = field;
-    this.metadata = Object.freeze({ ...metadata });
+    this.field = field === undefined ? undefined : clip(field, VALUE_BYTES_MAX);
+    this.metadata = Object.freeze(
+      Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, clip(value, VALUE_BYTES_MAX)])),
+    );
   }
 }
 

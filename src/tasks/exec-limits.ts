@@ -18,8 +18,8 @@ export const ARG_OVERHEAD_BYTES = 9;
 
 /**
  * As exec would answer, and before anything is made that large: a request of a few bytes for each word must
- * not become as much memory as it likes.
+ * not become as much memory as it likes. No element of PATH has been tried.
  */
 export function argumentsTooLong(): HelperFault {
-  return new HelperFault({ step: "EXEC", errno: "E2BIG", index: 0 });
+  return new HelperFault({ step: "EXEC", errno: "E2BIG", index: -1 });
 }

@@ -1,5 +1,5 @@
 /** What a client is told of a step of the helper that failed. No host path is in it. */
-import { TaskError } from "./errors.js";
+import { echo, TaskError } from "./errors.js";
 import { HELPER_STEP_WORDS, type HelperStep } from "./helper-step.js";
 import type { MountSpec, StepFault } from "./ports.js";
 
@@ -45,7 +45,7 @@ export function sandboxFailed(fault: StepFault, mounts: readonly MountSpec[]): T
       const target = mounts[fault.index]?.target ?? "?";
       return new TaskError({
         reason: EXHAUSTED.has(fault.errno) ? "HOST_EXHAUSTED" : "SANDBOX_FAILED",
-        message: `cannot mount ${target}: ${fault.errno}`,
+        message: `cannot mount ${echo(target)}: ${fault.errno}`,
         metadata: { ...metadata, target },
       });
     }
@@ -64,7 +64,7 @@ export function commandNotExecutable(fault: StepFault, program: string, path: st
   const where = lookedUp(fault, program, path);
   return new TaskError({
     reason: "COMMAND_NOT_EXECUTABLE",
-    message: `cannot ${HELPER_STEP_WORDS[fault.step]} ${where}: ${fault.errno}`,
+    message: `cannot ${HELPER_STEP_WORDS[fault.step]} ${echo(where)}: ${fault.errno}`,
     metadata: { stage: stageOf(fault.step), errno: fault.errno, path: where },
   });
 }

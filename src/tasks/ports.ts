@@ -31,7 +31,7 @@ export interface SandboxSpec {
   readonly cgroup: TaskCgroup | undefined;
 }
 
-/** A step of the helper that failed. `index`: which mount, group, cgroup or PATH element. */
+/** A step of the helper that failed. `index`: which mount, group, cgroup or PATH element; -1: none. */
 export interface StepFault {
   readonly step: HelperStep;
   readonly errno: string;

@@ -70,8 +70,11 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /** The shared directory's name in the alloc directory, beside those of the tasks. */
 export const SHARED_DIR_NAME = "alloc";
 
-/** Becomes part of an environment variable's name. */
-const LABEL = /^[A-Za-z0-9_.-]+$/;
+/** Becomes part of an environment variable's name. As long as a task's. */
+const LABEL = /^[A-Za-z0-9_.-]{1,128}$/;
+
+/** Ours: far more than programs look for. */
+const ENV_NAME_BYTES_MAX = 1024;
 
 const PORT_MAX = 65_535;
 
@@ -148,6 +151,9 @@ function checkEnv(env: ConfigureInput["env"]): ReadonlyMap<string, string> {
     if (name === "") throw invalidField("env", "env has an empty name");
     if (name.includes("=")) throw invalidField("env", "env has a name with '=' in it");
     refuseNul("env", name);
+    if (Buffer.byteLength(name) > ENV_NAME_BYTES_MAX) {
+      throw invalidField("env", `env has a name of more than ${ENV_NAME_BYTES_MAX} bytes`);
+    }
     refuseNul("env", value);
   }
   return env;
@@ -216,7 +222,7 @@ function checkIp(ip: string): string | undefined {
 function checkPorts(ports: ConfigureInput["ports"]): ReadonlyMap<string, number> {
   for (const [label, port] of ports) {
     if (!LABEL.test(label))
-      throw invalidField("ports", "ports has a label that does not match [A-Za-z0-9_.-]+");
+      throw invalidField("ports", "ports has a label that does not match [A-Za-z0-9_.-]{1,128}");
     if (!Number.isInteger(port) || port < 1 || port > PORT_MAX) {
       throw invalidField("ports", `ports must be 1 to ${PORT_MAX}, and '${label}' is ${port}`);
     }
@@ -227,7 +233,8 @@ function checkPorts(ports: ConfigureInput["ports"]): ReadonlyMap<string, number>
 function checkMeta(meta: ConfigureInput["meta"]): ReadonlyMap<string, string> {
   const upperCased = new Set<string>();
   for (const [key, value] of meta) {
-    if (!LABEL.test(key)) throw invalidField("meta", "meta has a key that does not match [A-Za-z0-9_.-]+");
+    if (!LABEL.test(key))
+      throw invalidField("meta", "meta has a key that does not match [A-Za-z0-9_.-]{1,128}");
     refuseNul("meta", value);
     if (upperCased.has(key.toUpperCase())) {
       throw invalidField("meta", `meta has two keys that become NOMAD_META_${key.toUpperCase()}`);

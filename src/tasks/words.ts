@@ -100,18 +100,14 @@ function doubleQuoted(line: string, from: number): readonly [string, number] {
 
 /** The index after the stretch of characters that mean nothing. */
 function endOfPlain(line: string, from: number): number {
-  for (let at = from; at < line.length; at += 1) {
-    switch (line[at]) {
-      case " ":
-      case "\t":
-      case "\n":
-      case "'":
-      case '"':
-      case "\\":
-        return at;
-    }
-  }
-  return line.length;
+  let at = from;
+  while (at < line.length && !meansSomething(line.charCodeAt(at))) at += 1;
+  return at;
+}
+
+/** A space, tab, newline, quote or backslash. By its number: a line is gone through before this is compiled. */
+function meansSomething(code: number): boolean {
+  return code === 32 || code === 9 || code === 10 || code === 34 || code === 39 || code === 92;
 }
 
 function characterAt(line: string, at: number): string {

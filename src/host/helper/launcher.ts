@@ -347,7 +347,7 @@ function fitting(step: HelperStep, encode: () => Buffer): Buffer {
   try {
     return encode();
   } catch (error) {
-    if (error instanceof BodyTooLarge) throw new HelperFault({ step, errno: "E2BIG", index: 0 });
+    if (error instanceof BodyTooLarge) throw new HelperFault({ step, errno: "E2BIG", index: -1 });
     throw error;
   }
 }
