@@ -32,6 +32,9 @@ const IO_THREADS = "16";
 /** How long calls under way may take once the daemon stops, in milliseconds. */
 const STOP_GRACE_MS = 1_000;
 
+/** How long a daemon may take to stop after a defect, which may be what keeps it from stopping, in milliseconds. */
+const DEFECT_STOP_MS = 30_000;
+
 /** Exit status of a daemon whose configuration cannot be. */
 const EXIT_USAGE = 2;
 
@@ -58,15 +61,32 @@ async function serve(config: Config, log: StderrLog): Promise<void> {
   const stopAsked = new Promise<string>((stop) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, stop);
   });
+  const defect = defectOf(log);
   const undo = new Undo();
   try {
     const launcher = await build(config, log, undo);
-    const why = await Promise.race([stopAsked, launcher.gone]);
+    const why = await Promise.race([stopAsked, launcher.gone, defect]);
     if (why instanceof Error) throw why;
     log.info("stopping", { signal: why });
   } finally {
     await undo.run((error) => log.error("cannot stop a part of the daemon", { error }));
   }
+}
+
+/**
+ * Resolves with the first error that nobody has caught. What it has left half done cannot be known, so the daemon
+ * stops as it does when asked to, and ends its tasks: those of one that just dies would run on unwatched.
+ */
+function defectOf(log: StderrLog): Promise<Error> {
+  return new Promise((resolve) => {
+    const stop = (error: unknown): void => {
+      log.error("an error that nobody has caught", { error });
+      setTimeout(() => process.exit(1), DEFECT_STOP_MS).unref();
+      resolve(new Error("stopped after an error that nobody has caught", { cause: error }));
+    };
+    process.on("uncaughtException", stop);
+    process.on("unhandledRejection", stop);
+  });
 }
 
 /** Builds the parts in the order they depend on each other. The daemon ends when its launcher does. */

@@ -382,6 +382,28 @@ describe("at its end", () => {
   });
 });
 
+it.each([
+  ["thrown", 'throw new Error("a defect")'],
+  ["rejected", 'void Promise.reject(new Error("a defect"))'],
+])("an error that nobody catches, %s, ends the daemon in order, and every task", async (_, defect) => {
+  const place = freshPlace();
+  const preload = join(scratch.path, "defect.cjs");
+  writeFileSync(preload, `process.on("SIGUSR2", () => { ${defect}; });`);
+  const env = { ...process.env, NODE_OPTIONS: `--require ${preload}` };
+  const failing = await HandDaemon.start(flags(place), place.address, env);
+  const { id, pid } = await startSleeper(failing.client);
+  const waited = failing.client.wait(id);
+  await failing.client.open({ id });
+  process.kill(failing.pid, "SIGUSR2");
+  expect((await waited).exit?.reason).toBe(ExitReason.EXIT_REASON_FORCE_STOPPED);
+  expect(await failing.exited).toEqual({ code: 1, signal: null });
+  failing.client.close();
+  expect(failing.logged).toContain("Error: a defect");
+  expect(isAlive(pid)).toBe(false);
+  expect(cgroupRoots(place)).toEqual([]);
+  expect(existsSync(place.address.replace(/^unix:/, ""))).toBe(false);
+});
+
 it("a helper that dies takes the daemon with it, and no task is left", async () => {
   const place = freshPlace();
   const failing = await HandDaemon.start(flags(place), place.address);

@@ -23,8 +23,12 @@ export class HandDaemon implements AsyncDisposable {
   ) {}
 
   /** Starts a daemon that must come up; `address` is one of those that the flags have it listen on. */
-  static async start(flags: readonly string[], address: string): Promise<HandDaemon> {
-    const child = spawn(PROGRAM, flags, { stdio: ["ignore", "ignore", "pipe"] });
+  static async start(
+    flags: readonly string[],
+    address: string,
+    env: NodeJS.ProcessEnv = process.env,
+  ): Promise<HandDaemon> {
+    const child = spawn(PROGRAM, flags, { stdio: ["ignore", "ignore", "pipe"], env });
     const said = { text: "" };
     child.stderr.on("data", (chunk: Buffer) => (said.text += chunk.toString()));
     const exited = new Promise<Ended>((resolve) =>
