@@ -129,7 +129,12 @@ export function encodeRemove(
   return message(TO_LAUNCHER.REMOVE, task, body.finish());
 }
 
-const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+/** EWOULDBLOCK is another name of EAGAIN, by which nobody looks for it. */
+const ERRNO_NAMES = new Map(
+  Object.entries(constants.errno)
+    .filter(([name]) => name !== "EWOULDBLOCK")
+    .map(([name, number]) => [number, name]),
+);
 
 function errnoName(errno: number): string {
   return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
