@@ -119,6 +119,7 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launch
       maxTasks: config.maxTasks,
     },
     unstartedTtlMs: config.unstartedTtlMs,
+    unstartedBytes: config.unstartedBytes,
   });
   await listen(config, executor, log, undo);
   log.info("ready", {

@@ -22,6 +22,8 @@ export interface Config {
   readonly linkBytes: bigint;
   /** How long a task waits for Start. */
   readonly unstartedTtlMs: number;
+  /** How many bytes the requests of tasks that wait for Start may take in memory. */
+  readonly unstartedBytes: number;
   /** How long the record of an ended task is kept. */
   readonly endedTtlMs: number;
   /** How many records of ended tasks are kept. */

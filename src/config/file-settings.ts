@@ -36,6 +36,9 @@ export const NUMBER_KEYS = {
   link_bytes: { min: 0, max: TIB, byDefault: GIB },
   // Ours: far longer than any client needs between two calls.
   unstarted_ttl_seconds: { min: 1, max: TTL_SECONDS_MAX, byDefault: 300 },
+  // Ours: sixty tasks of the largest environment that is executed, or ten thousand of a usual one. Of two
+  // gigabytes and more that Node allows itself, it leaves the most for all else.
+  unstarted_bytes: { min: MIB, max: TIB, byDefault: 256 * MIB },
   // Ours: an orchestrator that was away for an hour still learns every exit.
   ended_ttl_seconds: { min: 1, max: TTL_SECONDS_MAX, byDefault: 3600 },
   // Ours: about 1 kB of memory each.

@@ -110,6 +110,7 @@ function fromFile(settings: FileSettings) {
     shmBytes: BigInt(settings.shm_bytes),
     linkBytes: BigInt(settings.link_bytes),
     unstartedTtlMs: settings.unstarted_ttl_seconds * 1000,
+    unstartedBytes: settings.unstarted_bytes,
     endedTtlMs: settings.ended_ttl_seconds * 1000,
     endedMaxRecords: settings.ended_max_records,
     maxTasks: settings.max_tasks,

@@ -23,6 +23,7 @@ import { checkConfigure, SHARED_DIR_NAME, type ConfigureInput, type TaskSpec } f
 import { cgroupTaskId, pidTaskId } from "./task-id.js";
 import { Task, type TaskState } from "./task.js";
 import { unenforceable, type Unenforced } from "./unenforced.js";
+import { UnstartedBytes } from "./unstarted-bytes.js";
 import { Undo } from "./undo.js";
 import { uuid7 } from "./uuid.js";
 
@@ -41,6 +42,8 @@ export interface ExecutorParts {
   readonly retention: Retention;
   /** How long a task may wait for Start, in milliseconds. */
   readonly unstartedTtlMs: number;
+  /** How many bytes the requests of tasks that wait for Start may hold. */
+  readonly unstartedBytes: number;
 }
 
 export interface ConfigureAnswer {
@@ -56,6 +59,7 @@ export interface OpenAnswer {
 export class Executor {
   private readonly registry: Registry;
   private readonly plans: MountPlans;
+  private readonly unstarted: UnstartedBytes;
   /** Alloc directories that are being removed after a Configure that failed. */
   private readonly removing = new Map<string, Promise<void>>();
   private readonly configuring = new Set<Promise<unknown>>();
@@ -63,6 +67,7 @@ export class Executor {
 
   constructor(private readonly parts: ExecutorParts) {
     this.plans = new MountPlans(parts.allowedPaths, parts.paths);
+    this.unstarted = new UnstartedBytes(parts.unstartedBytes);
     this.registry = new Registry(parts.retention, (task) => {
       parts.records.remove(task.uuid).catch((error: unknown) => {
         parts.log.error("cannot remove an expired record", { id: task.id, error });
@@ -73,10 +78,15 @@ export class Executor {
   /** All or nothing, also when `signal` fires. */
   async configure(input: ConfigureInput, signal: AbortSignal): Promise<ConfigureAnswer> {
     if (this.stopping.signal.aborted) throw stoppingError();
-    const attempt = this.attempt(checkConfigure(input), signal);
+    const spec = checkConfigure(input);
+    const giveBack = this.unstarted.reserve(spec);
+    const attempt = this.attempt(spec, giveBack, signal);
     this.configuring.add(attempt);
     try {
       return await attempt;
+    } catch (error) {
+      giveBack();
+      throw error;
     } finally {
       this.configuring.delete(attempt);
     }
@@ -103,7 +113,7 @@ export class Executor {
     this.registry.clear();
   }
 
-  private async attempt(spec: TaskSpec, signal: AbortSignal): Promise<ConfigureAnswer> {
+  private async attempt(spec: TaskSpec, giveBack: () => void, signal: AbortSignal): Promise<ConfigureAnswer> {
     const { users, sandboxes, paths, cgroups, records, log, unenforced } = this.parts;
     const [user, mounts] = await Promise.all([users.lookup(spec), this.plans.of(spec)]);
     if (unenforced.length > 0 && !spec.allowUnenforced) throw unenforceable(unenforced);
@@ -139,9 +149,10 @@ export class Executor {
       );
       const id = cgroup === undefined ? pidTaskId(sandbox.initPid, uuid) : cgroupTaskId(cgroup.path);
       const release = releaser(this.parts, id, spec, cgroup, this.stopping.signal);
-      const task = new Task({ id, uuid, sandbox, cgroup, log, release }, { spec, user });
+      const task = new Task({ id, uuid, sandbox, cgroup, log, release }, { spec, user, giveBack });
       this.registry.add(task);
       void task.ended.then(unreserve);
+      void task.ended.then(giveBack);
       this.dropUnlessStarted(task);
       return { id, unenforced };
     } catch (error) {

@@ -47,6 +47,8 @@ export interface TaskParts {
 export interface Launch {
   readonly spec: TaskSpec;
   readonly user: User;
+  /** Called when they are needed no more; the end of the task says so too. */
+  readonly giveBack: () => void;
 }
 
 export interface LimitAnswer {
@@ -115,6 +117,7 @@ export class Task {
         () => undefined,
       );
       const { startedNs } = await executed;
+      launch.giveBack();
       this.startedNs = startedNs;
     } catch (error) {
       await this.kill("never_started");

@@ -1,0 +1,51 @@
+/** What the requests of tasks that wait for Start may take of the daemon's memory. */
+import { TaskError } from "./errors.js";
+import type { TaskSpec } from "./spec.js";
+
+/** What a string of a request takes besides its characters: its header, and its place in a list or a map. */
+const STRING_BYTES = 64;
+
+export class UnstartedBytes {
+  private taken = 0;
+
+  constructor(private readonly max: number) {}
+
+  /** Takes as many bytes as the request holds; gives a function that gives them back, once. */
+  reserve(spec: TaskSpec): () => void {
+    const bytes = bytesOf(spec);
+    if (this.taken + bytes > this.max) {
+      throw new TaskError({
+        reason: "UNSTARTED_BYTES_EXCEEDED",
+        message: `the requests of tasks that wait for Start, and this one of ${bytes} bytes, are more than ${this.max} bytes`,
+      });
+    }
+    this.taken += bytes;
+    let given = false;
+    return () => {
+      if (!given) this.taken -= bytes;
+      given = true;
+    };
+  }
+}
+
+function bytesOf(spec: TaskSpec): number {
+  let bytes = 0;
+  for (const text of strings(spec)) bytes += 2 * text.length + STRING_BYTES;
+  return bytes;
+}
+
+/** Every string of a request whose length or number is up to the client. */
+function* strings({ command, ...spec }: TaskSpec): Iterable<string> {
+  if (command.kind === "line") yield* command.words;
+  else yield* [command.program, ...command.args];
+  for (const map of [spec.env, spec.meta]) {
+    for (const entry of map) yield* entry;
+  }
+  yield* spec.ports.keys();
+  for (const { source, target } of [...spec.chroot, ...spec.mounts]) {
+    yield source;
+    yield target;
+  }
+  yield* spec.supplementaryGroups;
+  yield* [spec.user, spec.group, spec.workDir];
+}
