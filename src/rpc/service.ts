@@ -9,21 +9,6 @@ import { parseGracePeriod, parseSignal } from "../tasks/signals.js";
 import { fromExit, fromLimits, fromState, toConfigureInput, toLimits, toOpenMode } from "./convert.js";
 import { unary } from "./unary.js";
 
-/** Rejects with the signal's reason when it fires first; what was awaited goes on. */
-async function orGone<T>(wanted: Promise<T>, signal: AbortSignal): Promise<T> {
-  let onAbort: (() => void) | undefined;
-  const gone = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([wanted, gone]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener("abort", onAbort);
-  }
-}
-
 export function executorService(
   executor: Executor,
   report: (error: unknown) => void,
@@ -45,24 +30,25 @@ export function executorService(
     start: unary(async (request) => ({ pid: await executor.get(request.id).start() }), report),
 
     wait: unary(async (request, signal) => {
-      const exit = await orGone(executor.get(request.id).ended, signal);
+      const exit = await executor.get(request.id).wait(signal);
       return { exit: fromExit(exit) };
     }, report),
 
-    shutdown: unary(async (request) => {
+    shutdown: unary(async (request, signal) => {
       const task = executor.get(request.id);
-      const exit = await task.shutdown(parseSignal(request.signal), parseGracePeriod(request.gracePeriod));
+      const sent = parseSignal(request.signal);
+      const exit = await task.shutdown(sent, parseGracePeriod(request.gracePeriod), signal);
       return { exit: fromExit(exit) };
     }, report),
 
-    forceStop: unary(async (request) => {
-      const exit = await executor.get(request.id).kill("force_stop");
+    forceStop: unary(async (request, signal) => {
+      const exit = await executor.get(request.id).kill("force_stop", signal);
       return { exit: fromExit(exit) };
     }, report),
 
-    open: unary(async (request) => {
+    open: unary(async (request, signal) => {
       const mode = toOpenMode(request.mode);
-      const { state, exit } = await executor.open(request.id, mode);
+      const { state, exit } = await executor.open(request.id, mode, signal);
       return { state: fromState(state), exit: exit === undefined ? undefined : fromExit(exit) };
     }, report),
   };

@@ -98,9 +98,9 @@ export class Executor {
   }
 
   /** After it there is a live handle or nothing. */
-  async open(id: string, mode: "reattach" | "kill"): Promise<OpenAnswer> {
+  async open(id: string, mode: "reattach" | "kill", caller?: AbortSignal): Promise<OpenAnswer> {
     const task = this.registry.get(id);
-    if (mode === "kill") await task.kill("force_stop");
+    if (mode === "kill") await task.kill("force_stop", caller);
     return { state: task.state, exit: task.finalExit };
   }
 

@@ -6,6 +6,7 @@
  * place that makes it happen. The first cause given for the end is the one on record.
  */
 import { commandArguments } from "./arguments.js";
+import { EarliestTimer } from "./earliest-timer.js";
 import { taskEnvironment } from "./environment.js";
 import { TaskError } from "./errors.js";
 import { commandNotExecutable } from "./fault-errors.js";
@@ -26,6 +27,7 @@ import type { TaskSpec } from "./spec.js";
 import type { User } from "./ports-users.js";
 import { nameEnding, type EndCause } from "./verdict.js";
 import { unenforceable, type Unenforced } from "./unenforced.js";
+import { Waiters } from "./waiters.js";
 import { plainWord } from "./words.js";
 
 export type TaskState = "configured" | "starting" | "running" | "ended";
@@ -69,8 +71,13 @@ export class Task {
   private executed: Promise<undefined> = Promise.resolve(undefined);
   private limits: Limits = {};
   private readonly limiting = new Mutex();
+  private readonly waiters = new Waiters<Exit>();
+  /** The end of the first grace period that a Shutdown has set. */
+  private readonly grace = new EarliestTimer(() => void this.kill("shutdown_grace"));
+  /** A kill that is under way: those who ask for another wait for the end with it. */
+  private killing: Promise<void> | undefined;
 
-  /** Resolves, with how it ended, when nothing of the task is left. Never rejects. */
+  /** Resolves, with how it ended, when nothing of the task is left. Never rejects. For calls there is `wait`. */
   readonly ended: Promise<Exit>;
 
   constructor(
@@ -78,6 +85,7 @@ export class Task {
     private launch: Launch | undefined,
   ) {
     this.ended = parts.sandbox.exited.then((exit) => this.finish(exit));
+    void this.ended.then((exit) => this.waiters.settle(exit));
   }
 
   get id(): string {
@@ -158,38 +166,43 @@ export class Task {
     });
   }
 
-  /** Resolves when the task has ended and nothing of it is left. */
-  async shutdown(signal: number, graceMs: number): Promise<Exit> {
-    this.refuseEnded();
-    if (graceMs === 0 || this.current === "configured") return this.kill("force_stop");
-    const grace = after(graceMs);
-    try {
-      // A signal that comes before exec would end the waiting process, which is not the command yet.
-      await Promise.race([this.executed, grace.done]);
-      if (signal === SIGKILL) this.killSent = true;
-      await this.parts.sandbox.signal(signal);
-      const gone = await Promise.race([this.ended, grace.done]);
-      return gone ?? (await this.kill("shutdown_grace"));
-    } finally {
-      grace.cancel();
-    }
+  /**
+   * Resolves, with how it ended, when nothing of the task is left; rejects when its caller has gone before. Whoever
+   * has gone is held by nothing of the task, which may run for years.
+   */
+  wait(caller?: AbortSignal): Promise<Exit> {
+    return this.waiters.wait(caller);
   }
 
-  /** Kills every process of the task; resolves when nothing of it is left. */
-  async kill(cause: EndCause): Promise<Exit> {
-    if (this.current === "ended") return this.ended;
-    this.cause ??= cause;
-    if (this.current === "configured") {
-      this.parts.sandbox.killInit();
-      return this.ended;
+  /** Asks the main process to end; carried through whether or not its caller waits for that. */
+  async shutdown(signal: number, graceMs: number, caller?: AbortSignal): Promise<Exit> {
+    this.refuseEnded();
+    if (graceMs === 0 || this.current === "configured") return this.kill("force_stop", caller);
+    this.grace.inAtMost(graceMs);
+    // A signal that comes before exec would end the waiting process, which is not the command yet.
+    await this.executed;
+    if (signal === SIGKILL) this.killSent = true;
+    await this.parts.sandbox.signal(signal);
+    return this.wait(caller);
+  }
+
+  /** Kills every process of the task, whether or not its caller waits for that. */
+  kill(cause: EndCause, caller?: AbortSignal): Promise<Exit> {
+    if (this.current !== "ended") {
+      this.cause ??= cause;
+      if (this.current === "configured") this.parts.sandbox.killInit();
+      else this.killing ??= this.killAll().finally(() => (this.killing = undefined));
     }
+    return this.wait(caller);
+  }
+
+  /** Init, which records the end, only if it has not gone by itself a while after the last of the task's processes. */
+  private async killAll(): Promise<void> {
     await this.killProcesses();
-    const patience = after(INIT_GRACE_MS);
-    const gone = await Promise.race([this.ended, patience.done]);
-    patience.cancel();
-    if (gone !== undefined) return gone;
-    this.parts.sandbox.killInit();
-    return this.ended;
+    const patience = new AbortController();
+    const timer = setTimeout(() => patience.abort(), INIT_GRACE_MS);
+    await this.wait(patience.signal).catch(() => this.parts.sandbox.killInit());
+    clearTimeout(timer);
   }
 
   /** The task's cgroup first: init, outside it, drains the output and records the end. */
@@ -209,6 +222,7 @@ export class Task {
   /** Runs once, when nothing in the task's pid namespace is alive but init, which is on its way out or gone. */
   private async finish(init: InitExit | undefined): Promise<Exit> {
     this.finishing = true;
+    this.grace.cancel();
     const { cgroup } = this.parts;
     const ofChildren = init === undefined ? {} : usageOfChildren(init);
     const [usage, oomKills] = cgroup === undefined ? [ofChildren, 0] : await this.readEnd(cgroup, ofChildren);
@@ -265,14 +279,6 @@ const SIGKILL = 9;
 /** What to name where the arguments never came to be. */
 function programOf({ command }: TaskSpec): string {
   return command.kind === "program" ? command.program : plainWord(command.words[0] ?? "");
-}
-
-function after(ms: number): { readonly done: Promise<undefined>; cancel(): void } {
-  let timer: NodeJS.Timeout | undefined;
-  const done = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms);
-  });
-  return { done, cancel: () => clearTimeout(timer) };
 }
 
 function withoutCgroup(wanted: Limits): ReadonlyMap<LimitName, string> {

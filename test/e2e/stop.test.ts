@@ -111,6 +111,18 @@ describe("Shutdown", () => {
     expect((await first).exit).toEqual(second.exit);
   });
 
+  it.each([
+    ["a shorter grace period", NEVER, SOON],
+    ["a longer one", SOON, NEVER],
+  ])("followed by another with %s ends at the earlier of both", async (_which, first, second) => {
+    const { id } = await deaf();
+    const shutdown = daemon.client.shutdown({ id, gracePeriod: first });
+    await daemon.client.open({ id });
+    const { exit } = await daemon.client.shutdown({ id, gracePeriod: second });
+    expect(exit).toMatchObject(forceStopped());
+    expect((await shutdown).exit).toEqual(exit);
+  });
+
   it("is overtaken by a ForceStop", async () => {
     const { id } = await deaf();
     const shutdown = daemon.client.shutdown({ id, gracePeriod: NEVER });

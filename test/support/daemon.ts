@@ -22,13 +22,18 @@ export class TestDaemon implements AsyncDisposable {
     private readonly log: readonly string[],
   ) {}
 
-  static async start(config: Record<string, unknown> = {}, program = PROGRAM): Promise<TestDaemon> {
+  static async start(
+    config: Record<string, unknown> = {},
+    program = PROGRAM,
+    env: NodeJS.ProcessEnv = process.env,
+  ): Promise<TestDaemon> {
     const cgroupRoot = `/stockade-test-${process.pid}-${daemons++}`;
     const written: string[] = [];
     const daemon = await OwnDaemon.start({
       program,
       cgroupRoot,
       config,
+      env,
       onLog: (text) => written.push(text),
     });
     return new TestDaemon(daemon, cgroupRoot, written);
