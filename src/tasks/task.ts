@@ -3,7 +3,7 @@
  *
  * States: configured → starting → running → ended. A task ends when its processes have, init the last,
  * whatever made that happen; `finish` is the one place that cleans up, and `kill` the one
- * place that makes it happen. The first cause given for the end is the one on record.
+ * place that makes it happen. The first cause given before they had is the one on record.
  */
 import { commandArguments } from "./arguments.js";
 import { EarliestTimer } from "./earliest-timer.js";
@@ -188,7 +188,8 @@ export class Task {
 
   /** Kills every process of the task, whether or not its caller waits for that. */
   kill(cause: EndCause, caller?: AbortSignal): Promise<Exit> {
-    if (this.current !== "ended") {
+    // What has ended already ends of nothing that comes later, however long its cleanup takes.
+    if (!this.finishing) {
       this.cause ??= cause;
       if (this.current === "configured") this.parts.sandbox.killInit();
       else this.killing ??= this.killAll().finally(() => (this.killing = undefined));
@@ -223,6 +224,7 @@ export class Task {
   private async finish(init: InitExit | undefined): Promise<Exit> {
     this.finishing = true;
     this.grace.cancel();
+    const { cause, killSent } = this;
     const { cgroup } = this.parts;
     const ofChildren = init === undefined ? {} : usageOfChildren(init);
     const [usage, oomKills] = cgroup === undefined ? [ofChildren, 0] : await this.readEnd(cgroup, ofChildren);
@@ -230,12 +232,12 @@ export class Task {
     await this.parts.release();
     const never = init === undefined ? this.current === "configured" : !init.started;
     this.exit = nameEnding({
-      cause: never ? "never_started" : this.cause,
+      cause: never ? "never_started" : cause,
       exit: init,
       oomKills,
       startedNs: this.startedNs ?? (init?.started === true ? init.startedNs : undefined),
       usage,
-      killSent: this.killSent,
+      killSent,
       nowNs: BigInt(Date.now()) * 1_000_000n,
     });
     this.current = "ended";

@@ -36,13 +36,13 @@ const CAUSE_REASONS = {
  *
  * 1. NEVER_STARTED: the command was not executed. There is no status, whatever the waiting
  *    process died of.
- * 2. The cause on record, if there is one. A task that exits by itself after the cause was
- *    recorded and before the kill has landed keeps its true status: FORCE_STOPPED with an exit
- *    code says just that. If init had to be killed, the status is unknown and the cause is not.
- * 3. LOST: nobody has seen the end.
- * 4. OOM_KILLED: the main process died of a SIGKILL that was not ours, and the kernel has counted
+ * 2. EXITED, or SIGNALED by another signal than SIGKILL: no kill of ours did that, and a cause that was
+ *    recorded while the main process ended by itself has ended nothing.
+ * 3. The cause on record, if there is one: it died of SIGKILL, or init had to be killed and nobody knows.
+ * 4. LOST: nobody has seen the end.
+ * 5. OOM_KILLED: the main process died of a SIGKILL that was not ours, and the kernel has counted
  *    an OOM kill in the task's cgroup.
- * 5. SIGNALED or EXITED.
+ * 6. SIGNALED, by a SIGKILL that is none of the above.
  */
 export function nameEnding(ending: Ending): Exit {
   const { cause, exit, oomKills, startedNs, usage, nowNs } = ending;
@@ -63,15 +63,11 @@ export function nameEnding(ending: Ending): Exit {
 }
 
 function reasonOf({ cause, oomKills, killSent }: Ending, status: ExitStatus): ExitReasonName {
+  if (status.kind === "exitCode") return "EXITED";
+  if (status.kind === "signal" && status.signal !== SIGKILL) return "SIGNALED";
   if (cause !== undefined) return CAUSE_REASONS[cause];
-  switch (status.kind) {
-    case "unknown":
-      return "LOST";
-    case "exitCode":
-      return "EXITED";
-    case "signal":
-      return status.signal === SIGKILL && killSent !== true && oomKills > 0 ? "OOM_KILLED" : "SIGNALED";
-  }
+  if (status.kind === "unknown") return "LOST";
+  return killSent !== true && oomKills > 0 ? "OOM_KILLED" : "SIGNALED";
 }
 
 interface DecodedStatus {

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { ExitReason, type ConfigureFields, type StockadeError } from "../../src/client";
+import { ExitReason, type ConfigureFields, type Exit, type StockadeError } from "../../src/client";
 import { findCgroupFile, readCgroupFile, writeCgroupFile } from "../support/cgroup-files";
 import { cgroupMounts, failure, TestDaemon, until, type Started } from "../support/daemon";
 import { died, exited, exitOf, forceStopped, neverStarted } from "../support/exits";
@@ -305,10 +305,28 @@ describe("ForceStop", () => {
       const { id } = await start({ command: "/bin/true" });
       const [{ exit }, waited] = await Promise.all([daemon.client.forceStop(id), exitOf(daemon.client, id)]);
       expect(exit).toEqual(waited);
-      expect(exit?.status).not.toMatchObject({ $case: "unknown" });
+      if (exit?.status?.$case === "exitCode") expect(exit).toMatchObject(exited(0));
+      else expect(exit).toMatchObject(forceStopped());
+    }
+  });
+
+  it("after the main process has exited, and before anybody has seen it, changes nothing", async () => {
+    for (let round = 0; round < 30; round++) {
+      const { id, pid } = await start({ command: "/bin/sleep", args: ["0.02"] });
+      while (!hasExited(pid));
+      expect((await daemon.client.forceStop(id)).exit).toMatchObject(exited(0));
     }
   });
 });
+
+/** Whether it is a zombie or gone; asked again and again, without a turn of the event loop in between. */
+function hasExited(pid: number): boolean {
+  try {
+    return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
+  } catch {
+    return true;
+  }
+}
 
 describe("a cgroup that can't be removed", () => {
   itRequires(["root", "cgroups"], "is tried again until it can, and Wait answers only then", async () => {
@@ -328,6 +346,34 @@ describe("a cgroup that can't be removed", () => {
     expect(await exit).toMatchObject(exited(3));
     expect(daemon.leftovers()).toEqual([]);
   });
+
+  for (const how of ["ForceStop", "the end of a grace period"] as const) {
+    itRequires(["root", "cgroups"], `of a task that has exited does not make ${how} its end`, async () => {
+      const { id, pid } = await ready("trap 'exit 3' TERM; echo ready; while :; do sleep 0.1; done");
+      const [dir] = daemon.taskCgroups();
+      if (dir === undefined) throw new Error("the task has no cgroup");
+      execFileSync("mount", ["-t", "tmpfs", "none", dir]);
+      const lefts = (): number => daemon.logged.split("something of an ended task is left").length;
+      const before = lefts();
+      let stopped: Promise<{ exit?: Exit | undefined }> | undefined;
+      try {
+        const gracePeriod = { seconds: 2n, nanos: 0 };
+        if (how === "ForceStop") process.kill(pid, "SIGTERM");
+        else stopped = daemon.client.shutdown({ id, gracePeriod });
+        // Cleaning up goes on for longer than the grace period, and has failed once at the least.
+        await Promise.all([
+          until(() => lefts() > before, 30_000),
+          new Promise((resolve) => setTimeout(resolve, 2_500)),
+        ]);
+        stopped ??= daemon.client.forceStop(id);
+        await daemon.client.open({ id });
+      } finally {
+        execFileSync("umount", [dir]);
+      }
+      expect((await stopped).exit).toMatchObject(exited(3));
+      expect(await exitOf(daemon.client, id)).toMatchObject(exited(3));
+    });
+  }
 
   itRequires(["root", "cgroups"], "does not keep a daemon from stopping", async () => {
     const own = await TestDaemon.start();

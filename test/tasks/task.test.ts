@@ -89,3 +89,12 @@ it("is read once its processes have ended, and ends with its init", async () => 
   await task.ended;
   expect(steps).toEqual(["cgroup removed", "init reaped", "ended"]);
 });
+
+it("ends of nothing that is asked for once its processes have ended", async () => {
+  let reap = (): void => undefined;
+  const { task } = endedTask({}, new Promise<void>((resolve) => (reap = resolve)));
+  await new Promise((resolve) => setImmediate(resolve));
+  const stopped = task.kill("force_stop");
+  reap();
+  expect(await stopped).toMatchObject({ reason: "OOM_KILLED" });
+});

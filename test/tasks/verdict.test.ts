@@ -99,7 +99,7 @@ describe("an ending", () => {
     ["shutdown_grace", "FORCE_STOPPED"],
     ["timeout", "TIMED_OUT"],
     ["cpu_time", "CPU_TIME_EXCEEDED"],
-  ] as const)("for the cause %s is %s, whatever the status", (cause, reason) => {
+  ] as const)("for the cause %s is %s, unless it has ended by itself", (cause, reason) => {
     expect(nameEnding(ending({ cause, exit: init(9), oomKills: 1 }))).toMatchObject({
       status: { kind: "signal", signal: 9 },
       reason,
@@ -107,7 +107,11 @@ describe("an ending", () => {
     });
     expect(nameEnding(ending({ cause, exit: init(exited(0)) }))).toMatchObject({
       status: { kind: "exitCode", code: 0 },
-      reason,
+      reason: "EXITED",
+    });
+    expect(nameEnding(ending({ cause, exit: init(15) }))).toMatchObject({
+      status: { kind: "signal", signal: 15 },
+      reason: "SIGNALED",
     });
     expect(nameEnding(ending({ cause }))).toMatchObject({
       status: { kind: "unknown" },
