@@ -11,6 +11,7 @@ import {
   type HostPaths,
   type Log,
   type RecordStore,
+  type RemoveScope,
   type SandboxHost,
   type TaskCgroup,
 } from "./ports.js";
@@ -161,15 +162,21 @@ export class Executor {
     }
   }
 
-  /** Takes away the directories that a failed Configure has made; `before` is what its alloc directory held. */
+  /**
+   * Takes away what a failed Configure has made; `before` is what its alloc directory held. Of a task directory that
+   * was there already these are the embedded trees: it held none, for they go at the end of each run.
+   */
   private async removeNew(
-    { allocId, taskName }: TaskSpec,
+    { allocId, taskName, chrootMethod }: TaskSpec,
     before: readonly string[] | undefined,
   ): Promise<void> {
-    if (before?.includes(taskName) === true) return;
-    const removed = this.isOthersToo(allocId, taskName, before).then((shared) =>
-      this.parts.sandboxes.remove(shared ? "task" : "alloc", allocId, taskName),
-    );
+    const wasThere = before?.includes(taskName) === true;
+    if (wasThere && chrootMethod !== "link") return;
+    const scope = async (): Promise<RemoveScope> => {
+      if (wasThere) return "trees";
+      return (await this.isOthersToo(allocId, taskName, before)) ? "task" : "alloc";
+    };
+    const removed = scope().then((what) => this.parts.sandboxes.remove(what, allocId, taskName));
     const settled = removed.then(
       () => undefined,
       () => undefined,

@@ -306,6 +306,34 @@ itRequires(
   },
 );
 
+describe("a Configure that comes to nothing in a task directory of an earlier run", () => {
+  it("leaves no tree in it when it fails, and /local as it was", async () => {
+    const request = link({ allocId: daemon.freshName(), taskName: "again" });
+    await daemon.run("", request);
+    const task = join(daemon.allocDir(request.allocId ?? ""), "again");
+    const list = (): string => scratch.sh(`ls ${task} ${task}/local`);
+    const before = list();
+    const error = await failure(daemon.configure({ ...request, workDir: "/nowhere" }));
+    expect(error).toMatchObject({ reason: "SANDBOX_FAILED", field: "work_dir" });
+    expect(list()).toBe(before);
+  });
+
+  itRequires("root", "leaves no tree in it when it is cancelled", async () => {
+    const request = link({ allocId: daemon.freshName(), taskName: "again" });
+    await daemon.run("", request);
+    const task = join(daemon.allocDir(request.allocId ?? ""), "again");
+    const caller = new AbortController();
+    const call = daemon.client.configure(
+      { ...request, chroot: { [manyFiles()]: "/data" } },
+      { signal: caller.signal },
+    );
+    await until(() => existsSync(join(task, "data")));
+    caller.abort();
+    expect(await failure(call)).toMatchObject({ code: "CANCELLED" });
+    await until(() => scratch.sh(`ls ${task}`) === "local\n");
+  });
+});
+
 it("what an earlier run left in the way is replaced, not followed", async () => {
   const request = link({ allocId: daemon.freshName(), taskName: "again" });
   const first = await daemon.run("", request);
