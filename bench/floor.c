@@ -188,6 +188,7 @@ int main(int argc, char **argv)
 	/* Once: the kernel does not ask for a new directory each time. */
 	check(make_alloc_dir(&spec, &dirs, &fault), "make the alloc directory");
 	check(make_task_dir(&spec, &dirs, &fault), "make the task directory");
+	check(give_local(&spec, &dirs, &fault), "give /local to the task's user");
 	close_task_dirs(&dirs);
 	for (long i = 0; i < count; i++)
 		(void)printf("%llu\n", (unsigned long long)run_round(&spec, argv[3]));

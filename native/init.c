@@ -212,16 +212,6 @@ static int make_task(struct init *init, struct fault *reterr)
 	return make_task_dir(init->spec, &init->dirs, reterr);
 }
 
-static int link_task_logs(struct init *init, struct fault *reterr)
-{
-	(void)reterr;
-	/* A link is the log itself: a task of the log's own user could write it. */
-	if (init->spec->uid != geteuid())
-		link_logs(init->spec, &init->dirs, init->record_dir);
-	close_fd(&init->record_dir);
-	return 0;
-}
-
 static int embed(struct init *init, struct fault *reterr)
 {
 	return embed_trees(init->spec, init->dirs.task, reterr);
@@ -267,6 +257,12 @@ static int pivot(struct init *init, struct fault *reterr)
 	return pivot_root_to(&init->root, reterr);
 }
 
+/* Before the command, which enters its work directory as the task's user: that is /local, or below it, as a rule. */
+static int give(struct init *init, struct fault *reterr)
+{
+	return give_local(init->spec, &init->dirs, reterr);
+}
+
 /* The command waits for it. Of one that has ended, the gate tells. */
 static int show_root(struct init *init, struct fault *reterr)
 {
@@ -280,7 +276,7 @@ static int leave(struct init *init, struct fault *reterr)
 	if (leave_host(reterr) < 0)
 		return -1;
 	close_root(&init->root);
-	close_task_dirs(&init->dirs);
+	close_outer_dirs(&init->dirs);
 	init->proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (init->proc < 0)
 		return fail(reterr, STEP_LEAVE_HOST);
@@ -323,6 +319,18 @@ static int join_net_ns(struct init *init, struct fault *reterr)
 {
 	if ((init->spec->flags & CREATE_NET_NS) && setns(init->command_pidfd, CLONE_NEWNET) < 0)
 		return fail(reterr, STEP_JOIN_NET_NS);
+	return 0;
+}
+
+/* Nothing that a request can ask for fails any more: the logs of an earlier run give way. */
+static int link_task_logs(struct init *init, struct fault *reterr)
+{
+	(void)reterr;
+	/* A link is the log itself: a task of the log's own user could write it. */
+	if (init->spec->uid != geteuid())
+		link_logs(init->spec, &init->dirs, init->record_dir);
+	close_fd(&init->record_dir);
+	close_task_dirs(&init->dirs);
 	return 0;
 }
 
@@ -412,7 +420,6 @@ static int (*const steps[])(struct init *, struct fault *) = {
 	make_private,
 	make_alloc,
 	make_task,
-	link_task_logs,
 	embed,
 	root_mount,
 	binds,
@@ -422,11 +429,14 @@ static int (*const steps[])(struct init *, struct fault *) = {
 	tmp_mounts,
 	seal,
 	pivot,
+	/* From here on something of an earlier run can change. */
+	give,
 	show_root,
 	leave,
 	set_hostname,
 	await_command,
 	join_net_ns,
+	link_task_logs,
 	drop_privileges,
 	verify_privileges,
 	report_ready,
@@ -667,6 +677,7 @@ _Noreturn void run_init(const struct spec *spec, const struct cgroup_fds *cgroup
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		if (steps[i](&init, &fault) < 0) {
+			take_local_back(&init.dirs);
 			say_fault(&init, &fault);
 			_exit(0); /* the kernel kills what was forked */
 		}

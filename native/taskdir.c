@@ -25,23 +25,20 @@ int make_dir_at(int parent, const char *name, mode_t mode)
 	return open_beneath(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
-static int own(int dir, uid_t uid, gid_t gid, mode_t mode)
+static int own(int dir, const struct stat *status, uid_t uid, gid_t gid, mode_t mode)
 {
-	struct stat status;
-
-	if (fstat(dir, &status) < 0)
+	if ((status->st_uid != uid || status->st_gid != gid) && fchown(dir, uid, gid) < 0)
 		return -1;
-	if ((status.st_uid != uid || status.st_gid != gid) && fchown(dir, uid, gid) < 0)
-		return -1;
-	return (status.st_mode & 07777) != mode ? fchmod(dir, mode) : 0;
+	return (status->st_mode & 07777) != mode ? fchmod(dir, mode) : 0;
 }
 
 /* As make_dir_at, with owner and mode by descriptor, whatever was there before. */
 static int make_owned(int parent, const char *name, uid_t uid, gid_t gid, mode_t mode)
 {
 	int dir = make_dir_at(parent, name, mode);
+	struct stat status;
 
-	if (dir >= 0 && own(dir, uid, gid, mode) < 0)
+	if (dir >= 0 && (fstat(dir, &status) < 0 || own(dir, &status, uid, gid, mode) < 0))
 		close_fd(&dir);
 	return dir;
 }
@@ -78,10 +75,29 @@ int make_task_dir(const struct spec *spec, struct task_dirs *dirs, struct fault 
 	dirs->task = make_owned(dirs->alloc, spec->task_name, uid, gid, SYSTEM_MODE);
 	if (dirs->task < 0)
 		return fail(reterr, STEP_MAKE_TASK_DIR);
-	dirs->local = make_owned(dirs->task, "local", spec->uid, spec->gid, PRIVATE_MODE);
+	dirs->local = make_dir_at(dirs->task, "local", PRIVATE_MODE);
 	if (dirs->local < 0)
 		return fail(reterr, STEP_MAKE_TASK_DIR);
 	return 0;
+}
+
+int give_local(const struct spec *spec, struct task_dirs *dirs, struct fault *reterr)
+{
+	if (fstat(dirs->local, &dirs->earlier) < 0)
+		return fail(reterr, STEP_GIVE_LOCAL);
+	dirs->given = true;
+	if (own(dirs->local, &dirs->earlier, spec->uid, spec->gid, PRIVATE_MODE) < 0)
+		return fail(reterr, STEP_GIVE_LOCAL);
+	return 0;
+}
+
+void take_local_back(struct task_dirs *dirs)
+{
+	struct stat given;
+
+	if (dirs->given && dirs->local >= 0 && fstat(dirs->local, &given) == 0)
+		(void)own(dirs->local, &given, dirs->earlier.st_uid, dirs->earlier.st_gid,
+			  dirs->earlier.st_mode & 07777);
 }
 
 void link_logs(const struct spec *spec, const struct task_dirs *dirs, int record_dir)
@@ -100,12 +116,17 @@ void link_logs(const struct spec *spec, const struct task_dirs *dirs, int record
 	}
 }
 
-void close_task_dirs(struct task_dirs *dirs)
+void close_outer_dirs(struct task_dirs *dirs)
 {
 	close_fd(&dirs->alloc_root);
 	close_fd(&dirs->alloc);
 	close_fd(&dirs->shared);
 	close_fd(&dirs->task);
+}
+
+void close_task_dirs(struct task_dirs *dirs)
+{
+	close_outer_dirs(dirs);
 	close_fd(&dirs->local);
 }
 

@@ -2,6 +2,9 @@
 #ifndef STOCKADE_TASKDIR_H
 #define STOCKADE_TASKDIR_H
 
+#include <stdbool.h>
+#include <sys/stat.h>
+
 #include "fault.h"
 #include "spec.h"
 
@@ -15,6 +18,8 @@ struct task_dirs {
 	int shared; /* its "alloc": /alloc in the task */
 	int task;   /* <alloc>/<task_name> */
 	int local;  /* its "local": /local in the task */
+	bool given; /* to the task's user, and has been this before: */
+	struct stat earlier;
 };
 
 #define NO_TASK_DIRS                                                                                         \
@@ -25,8 +30,16 @@ struct task_dirs {
 
 int make_alloc_dir(const struct spec *spec, struct task_dirs *dirs, struct fault *reterr);
 int make_task_dir(const struct spec *spec, struct task_dirs *dirs, struct fault *reterr);
-/* Hard links of the logs in /local, where the file system allows. */
+/*
+ * What an earlier run has left in /local is changed by these alone, once nothing that a request can ask for fails any
+ * more: /local goes to the task's user, and hard links of the logs into it, where the file system allows.
+ */
+int give_local(const struct spec *spec, struct task_dirs *dirs, struct fault *reterr);
 void link_logs(const struct spec *spec, const struct task_dirs *dirs, int record_dir);
+/* What give_local has done, undone: the task is not to be. */
+void take_local_back(struct task_dirs *dirs);
+/* All but local. */
+void close_outer_dirs(struct task_dirs *dirs);
 void close_task_dirs(struct task_dirs *dirs);
 
 /* Makes the directory if it is not there, and opens it; what is there is no link. The mode is that of a new one. */

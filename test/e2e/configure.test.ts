@@ -289,6 +289,31 @@ describe("a Configure that comes to nothing", () => {
     const again = await daemon.run("cat /alloc/data/kept /local/kept", { allocId, taskName: "old" });
     expect(again.stdout).toBe("kept\nkept\n");
   });
+
+  itRequires("root", "leaves the logs of an earlier run, and the owner and mode of its /local", async () => {
+    const request = { allocId: daemon.freshName(), taskName: "old" };
+    await daemon.run("echo kept; echo too >&2; chmod 750 /local", request);
+    const local = join(daemon.allocDir(request.allocId), "old/local");
+    const seen = (): string[] => [
+      ownerAndMode(local),
+      ...["stdout", "stderr"].map((stream) => readFileSync(join(local, `old.${stream}`), "utf8")),
+    ];
+    const before = seen();
+    expect(before).toEqual([`${NOBODY} 750`, "kept\n", "too\n"]);
+    for (const part of [
+      { workDir: "/nowhere" },
+      { workDir: "/local/nowhere" },
+      { mounts: [{ source: "/bin", target: "/tmp/x/../y", readOnly: true }] },
+      { mounts: [{ source: join(scratch.path, "absent"), target: "/absent", readOnly: true }] },
+    ]) {
+      await failure(daemon.configure({ ...request, ...part, command: "true", user: "daemon" }));
+      expect(seen()).toEqual(before);
+    }
+    // What can be is the new user's.
+    expect((await daemon.run("pwd; stat -c '%u %a' .", { ...request, user: "daemon" })).stdout).toBe(
+      "/local\n1 700\n",
+    );
+  });
 });
 
 it("a task that nobody starts is dropped in time: its waiters get NEVER_STARTED", async () => {

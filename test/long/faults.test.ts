@@ -50,6 +50,8 @@ interface Passed {
   readonly call: string;
   /** Which of the role's calls of that name; absent: all. */
   readonly nth?: readonly number[];
+  /** Only those after the role's first call of this name. */
+  readonly after?: string;
   readonly why: string;
 }
 
@@ -65,8 +67,8 @@ const PASSED_OVER: readonly Passed[] = [
   { role: "init", call: "ppoll", why: "asked again" },
   { role: "init", call: "recvfrom", nth: [2, 3], why: "asked again: poll tells of it until it is heard" },
   { role: "init", call: "prctl", nth: [1], why: "the name is for people" },
-  { role: "init", call: "unlinkat", nth: [1, 2], why: "the log is where it is, without a link in /local" },
-  { role: "init", call: "linkat", nth: [1, 2], why: "the log is where it is, without a link in /local" },
+  { role: "init", call: "unlinkat", after: "setns", why: "the log is where it is, without a link in /local" },
+  { role: "init", call: "linkat", after: "setns", why: "the log is where it is, without a link in /local" },
   { role: "init", call: "pwrite64", nth: [2], why: "the record is written again at the end" },
 ];
 
@@ -99,7 +101,6 @@ const OWN_CALLS: Record<HelperStep, readonly [Role, string] | { readonly provedB
   MAKE_PRIVATE: ["init", "mount"],
   MAKE_ALLOC_DIR: ["init", "mkdirat"],
   MAKE_TASK_DIR: ["init", "mkdirat"],
-  LINK_LOGS: { provedBy: "the calls that are passed over: it never fails a task" },
   EMBED_TREES: ["init", "linkat"],
   MOUNT_ROOT: ["init", "open_tree"],
   MOUNT_BINDS: ["init", "move_mount"],
@@ -109,6 +110,7 @@ const OWN_CALLS: Record<HelperStep, readonly [Role, string] | { readonly provedB
   MOUNT_TMP: ["init", "fsmount"],
   SEAL_ROOT: ["init", "mount_setattr"],
   PIVOT_ROOT: ["init", "pivot_root"],
+  GIVE_LOCAL: ["init", "fchown"],
   ENTER_ROOT: ["command", "recvfrom"],
   LEAVE_HOST: ["init", "umount2"],
   SET_HOSTNAME: ["init", "sethostname"],
@@ -122,6 +124,7 @@ const OWN_CALLS: Record<HelperStep, readonly [Role, string] | { readonly provedB
   ENTER_WORK_DIR: ["command", "chdir"],
   AWAIT_COMMAND: ["init", "recvfrom"],
   JOIN_NET_NS: ["init", "setns"],
+  LINK_LOGS: { provedBy: "the calls that are passed over: it never fails a task" },
   DROP_INIT_PRIVILEGES: ["init", "chroot"],
   VERIFY_INIT: ["init", "capget"],
   REPORT_READY: ["init", "sendmsg"],
@@ -255,9 +258,14 @@ function inScope(calls: readonly Call[]): readonly Call[] {
 function isAmong(rows: readonly Passed[], call: Call, calls: readonly Call[]): boolean {
   const alike = calls.filter(({ role, name }) => role === call.role && name === call.name);
   const nth = alike.findIndex(({ n }) => n === call.n) + 1;
+  const isAfter = (name: string): boolean =>
+    call.n > (calls.find((other) => other.role === call.role && other.name === name)?.n ?? Infinity);
   return rows.some(
     (row) =>
-      row.role === call.role && row.call === call.name && (row.nth === undefined || row.nth.includes(nth)),
+      row.role === call.role &&
+      row.call === call.name &&
+      (row.nth === undefined || row.nth.includes(nth)) &&
+      (row.after === undefined || isAfter(row.after)),
   );
 }
 
