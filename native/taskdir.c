@@ -134,16 +134,42 @@ static int make_file_at(int parent, const char *name)
 {
 	int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 
-	if (fd < 0 && errno != EEXIST)
+	if (fd < 0)
 		return -1;
 	close_fd(&fd);
-	return open_beneath(parent, name, O_PATH | O_NOFOLLOW);
+	return 0;
+}
+
+/*
+ * One step of the way to a mount point. What is missing is made as long as the way is in the root's own file system,
+ * and not beyond: what is mounted in it is the host's, or one that others see.
+ */
+static int open_step(int parent, const char *name, bool is_directory, bool *ret_in_root)
+{
+	int flags = O_PATH | O_NOFOLLOW | (is_directory ? O_DIRECTORY : 0);
+	int step;
+
+	if (*ret_in_root) {
+		int made = is_directory ? mkdirat(parent, name, SYSTEM_MODE) : make_file_at(parent, name);
+
+		if (made < 0 && errno != EEXIST)
+			return -1;
+		step = open_within(parent, name, flags);
+		if (step >= 0 || errno != EXDEV)
+			return step;
+		*ret_in_root = false;
+	}
+	step = open_beneath(parent, name, flags);
+	if (step < 0 && errno == ENOENT)
+		errno = EXDEV;
+	return step;
 }
 
 int make_mount_point(int root, const char *path, bool is_directory)
 {
 	char name[NAME_SIZE];
 	int parent = fcntl(root, F_DUPFD_CLOEXEC, 0);
+	bool in_root = true;
 
 	while (parent >= 0) {
 		const char *end;
@@ -160,8 +186,7 @@ int make_mount_point(int root, const char *path, bool is_directory)
 		}
 		memcpy(name, path, (size_t)(end - path));
 		name[end - path] = '\0';
-		child = last && !is_directory ? make_file_at(parent, name)
-					      : make_dir_at(parent, name, SYSTEM_MODE);
+		child = open_step(parent, name, !last || is_directory, &in_root);
 		close_fd(&parent);
 		if (last)
 			return child;

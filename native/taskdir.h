@@ -46,7 +46,8 @@ void close_task_dirs(struct task_dirs *dirs);
 int make_dir_at(int parent, const char *name, mode_t mode);
 /*
  * Makes what a mount at the absolute path needs below root: its parents, and itself as a
- * directory or an empty file. Opens it (O_PATH).
+ * directory or an empty file. Opens it (O_PATH). In what is mounted below root it makes nothing: EXDEV where it
+ * would have to.
  */
 int make_mount_point(int root, const char *path, bool is_directory);
 

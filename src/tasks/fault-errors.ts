@@ -11,8 +11,16 @@ function stageOf(step: HelperStep): string {
   return step.toLowerCase();
 }
 
-/** The answer to a Configure whose sandbox could not be made. */
-export function sandboxFailed(fault: StepFault, mounts: readonly MountSpec[]): TaskError {
+/**
+ * The answer to a Configure whose sandbox could not be made.
+ * @param mounts what was to be mounted, in the order of the helper
+ * @param asked the mounts of the request
+ */
+export function sandboxFailed(
+  fault: StepFault,
+  mounts: readonly MountSpec[],
+  asked: readonly Pick<MountSpec, "target">[],
+): TaskError {
   const metadata: Record<string, string> = { stage: stageOf(fault.step), errno: fault.errno };
   const words = `cannot ${HELPER_STEP_WORDS[fault.step]}`;
   switch (fault.step) {
@@ -43,6 +51,15 @@ export function sandboxFailed(fault: StepFault, mounts: readonly MountSpec[]): T
       break;
     case "MOUNT_BINDS": {
       const target = mounts[fault.index]?.target ?? "?";
+      if (fault.errno === "EXDEV") {
+        const index = asked.findIndex((mount) => mount.target === target);
+        return new TaskError({
+          reason: "SANDBOX_FAILED",
+          field: index < 0 ? "chroot" : `mounts[${index}].target`,
+          message: `cannot mount ${target}: it lies in another mount, and is not there`,
+          metadata: { ...metadata, target },
+        });
+      }
       return new TaskError({
         reason: EXHAUSTED.has(fault.errno) ? "HOST_EXHAUSTED" : "SANDBOX_FAILED",
         message: `cannot mount ${echo(target)}: ${fault.errno}`,

@@ -287,6 +287,41 @@ describe("a source", () => {
   });
 });
 
+describe("a target in another mount", () => {
+  const missing: [string, () => Mount[], number][] = [
+    ["a writable one", () => [mount("written", "/data", false), mount("shown", "/data/a/b")], 1],
+    [
+      "a writable one, for a file",
+      () => [mount("shown/one", "/data/one"), mount("written", "/data", false)],
+      0,
+    ],
+    ["a read-only one", () => [mount("shown", "/data"), mount("written", "/data/none")], 1],
+    ["a path of the chroot map", () => [mount("shown", "/etc/no-such")], 0],
+  ];
+  for (const [what, mounts, index] of missing) {
+    it(`is not made in ${what}: it must be there`, async () => {
+      const before = [records(daemon), allocs(daemon), scratch.sh("find . -printf '%p %u\n' | sort")];
+      const error = await failure(daemon.configure({ command: "true", mounts: mounts() }));
+      expect(error).toMatchObject({
+        code: "FAILED_PRECONDITION",
+        reason: "SANDBOX_FAILED",
+        field: `mounts[${index}].target`,
+        metadata: { stage: "mount_binds", errno: "EXDEV", target: mounts()[index]?.target },
+      });
+      expect([records(daemon), allocs(daemon), scratch.sh("find . -printf '%p %u\n' | sort")]).toEqual(
+        before,
+      );
+    });
+  }
+
+  it("is mounted on where it is there, directory or file", async () => {
+    const { stdout } = await daemon.run("head -n 1 /data/deep/old && cat /data/one", {
+      mounts: [mount("shown", "/data"), mount("written", "/data/deep"), mount("shown/deep/two", "/data/one")],
+    });
+    expect(stdout).toBe("old\ntwo\n");
+  });
+});
+
 describe("a target", () => {
   const refusals: [string, string][] = [
     ["the task's root", "/"],
