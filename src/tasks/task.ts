@@ -189,11 +189,10 @@ export class Task {
   /** Kills every process of the task, whether or not its caller waits for that. */
   kill(cause: EndCause, caller?: AbortSignal): Promise<Exit> {
     // What has ended already ends of nothing that comes later, however long its cleanup takes.
-    if (!this.finishing) {
-      this.cause ??= cause;
-      if (this.current === "configured") this.parts.sandbox.killInit();
-      else this.killing ??= this.killAll().finally(() => (this.killing = undefined));
-    }
+    if (!this.finishing) this.cause ??= cause;
+    if (this.current === "configured") this.parts.sandbox.killInit();
+    else if (this.current !== "ended")
+      this.killing ??= this.killAll().finally(() => (this.killing = undefined));
     return this.wait(caller);
   }
 

@@ -92,7 +92,7 @@ it("is read once its processes have ended, and ends with its init", async () => 
 
 it("ends of nothing that is asked for once its processes have ended", async () => {
   let reap = (): void => undefined;
-  const { task } = endedTask({}, new Promise<void>((resolve) => (reap = resolve)));
+  const { task } = endedTask({}, new Promise((resolve) => (reap = () => resolve(undefined))));
   await new Promise((resolve) => setImmediate(resolve));
   const stopped = task.kill("force_stop");
   reap();
