@@ -168,24 +168,28 @@ function mountsBelow(directory: string): string[] {
     .filter((line) => line.includes(directory));
 }
 
-/** The processes that a process holds pidfds of. */
-function pidsHeld(pid: number): number[] {
-  return readdirSync(`/proc/${pid}/fdinfo`).flatMap((fd) => {
-    const found = /^Pid:\t(-?\d+)$/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, "utf8"));
-    return found === null ? [] : [Number(found[1])];
+/** Of each descriptor of a process what `read` makes of its entry; of one that is closed meanwhile nothing. */
+function ofEach<Read>(directory: string, read: (entry: string) => Read): Read[] {
+  return readdirSync(directory).flatMap((fd) => {
+    try {
+      return [read(join(directory, fd))];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
   });
 }
 
 /** What the descriptors of a process are. */
 function links(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
-    try {
-      return [readlinkSync(`/proc/${pid}/fd/${fd}`)];
-    } catch {
-      // Closed since it was listed.
-      return [];
-    }
-  });
+  return ofEach(`/proc/${pid}/fd`, (entry) => readlinkSync(entry));
+}
+
+/** The processes that a process holds pidfds of. */
+function pidsHeld(pid: number): number[] {
+  return ofEach(`/proc/${pid}/fdinfo`, (entry) => readFileSync(entry, "utf8"))
+    .map((info) => Number(/^Pid:\t(-?\d+)$/m.exec(info)?.[1]))
+    .filter((held) => held > 0);
 }
 
 describe("what is set is verified where setting it says nothing of its failure", () => {
