@@ -1,6 +1,7 @@
 /** From a task's chroot and mounts to what is mounted into its root, and in which order. */
 import { posix } from "node:path";
 
+import { DEFAULT_CHROOT } from "./default-chroot.js";
 import { echo, TaskError } from "./errors.js";
 import { resolveSource, type AllowedPath } from "./policy.js";
 import type { HostPaths, MountSpec } from "./ports.js";
@@ -27,18 +28,26 @@ export async function mountSpecs(
 ): Promise<readonly MountSpec[]> {
   const link = wanted.chrootMethod === "link";
   const asked = [
-    ...wanted.chroot.map((entry) => ({ ...entry, field: "chroot", readOnly: true, optional: true, link })),
+    ...wanted.chroot.map((entry) => ({
+      ...entry,
+      field: "chroot",
+      asks: wanted.chroot === DEFAULT_CHROOT ? {} : { field: "chroot" },
+      readOnly: true,
+      optional: true,
+      link,
+    })),
     ...wanted.mounts.map((mount, index) => ({
       ...mount,
       field: `mounts[${index}].source`,
+      asks: { field: `mounts[${index}].target` },
       optional: false,
       link: false,
     })),
   ];
   const found = await Promise.all(
-    asked.map(async ({ field, source, target, readOnly, optional, link }) => {
+    asked.map(async ({ field, asks, source, target, readOnly, optional, link }) => {
       const real = await resolveSource({ field, source, writable: !readOnly }, allowed, paths);
-      if (real !== undefined) return [{ source: real, target, readOnly, optional, link }];
+      if (real !== undefined) return [{ source: real, target, readOnly, optional, link, ...asks }];
       if (optional) return [];
       throw notThere(field, target);
     }),

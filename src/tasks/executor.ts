@@ -158,7 +158,7 @@ export class Executor {
       return { id, unenforced };
     } catch (error) {
       await undo.run((failure) => log.error("cannot undo a step of Configure", { error: failure }));
-      throw error instanceof HelperFault ? sandboxFailed(error.fault, mounts, spec.mounts) : error;
+      throw error instanceof HelperFault ? sandboxFailed(error.fault, mounts) : error;
     }
   }
 

@@ -11,16 +11,8 @@ function stageOf(step: HelperStep): string {
   return step.toLowerCase();
 }
 
-/**
- * The answer to a Configure whose sandbox could not be made.
- * @param mounts what was to be mounted, in the order of the helper
- * @param asked the mounts of the request
- */
-export function sandboxFailed(
-  fault: StepFault,
-  mounts: readonly MountSpec[],
-  asked: readonly Pick<MountSpec, "target">[],
-): TaskError {
+/** The answer to a Configure whose sandbox could not be made. */
+export function sandboxFailed(fault: StepFault, mounts: readonly MountSpec[]): TaskError {
   const metadata: Record<string, string> = { stage: stageOf(fault.step), errno: fault.errno };
   const words = `cannot ${HELPER_STEP_WORDS[fault.step]}`;
   switch (fault.step) {
@@ -41,31 +33,9 @@ export function sandboxFailed(
         metadata,
       });
     case "EMBED_TREES":
-      if (fault.errno === "EDQUOT") {
-        return new TaskError({
-          reason: "LINK_BYTES_EXCEEDED",
-          message: "what cannot be linked is more than may be copied for one task",
-          metadata,
-        });
-      }
-      break;
-    case "MOUNT_BINDS": {
-      const target = mounts[fault.index]?.target ?? "?";
-      if (fault.errno === "EXDEV") {
-        const index = asked.findIndex((mount) => mount.target === target);
-        return new TaskError({
-          reason: "SANDBOX_FAILED",
-          field: index < 0 ? "chroot" : `mounts[${index}].target`,
-          message: `cannot mount ${target}: it lies in another mount, and is not there`,
-          metadata: { ...metadata, target },
-        });
-      }
-      return new TaskError({
-        reason: EXHAUSTED.has(fault.errno) ? "HOST_EXHAUSTED" : "SANDBOX_FAILED",
-        message: `cannot mount ${echo(target)}: ${fault.errno}`,
-        metadata: { ...metadata, target },
-      });
-    }
+      return mountFailed("embed", fault, mounts[fault.index]);
+    case "MOUNT_BINDS":
+      return mountFailed("mount", fault, mounts[fault.index]);
     default:
       break;
   }
@@ -74,6 +44,25 @@ export function sandboxFailed(
     message: `${words}: ${fault.errno}`,
     metadata,
   });
+}
+
+/** The step was about one path of the task's root, which is told, with the field that asks for it. */
+function mountFailed(verb: string, fault: StepFault, mount: MountSpec | undefined): TaskError {
+  const target = mount?.target ?? "?";
+  const metadata = { stage: stageOf(fault.step), errno: fault.errno, target };
+  if (fault.step === "EMBED_TREES" && fault.errno === "EDQUOT") {
+    return new TaskError({
+      reason: "LINK_BYTES_EXCEEDED",
+      message: `cannot embed ${echo(target)}: what cannot be linked is more than may be copied for one task`,
+      metadata,
+    });
+  }
+  // The helper makes no place to mount on but in the task's own root.
+  const why = fault.errno === "EXDEV" ? "it lies in another mount, and is not there" : fault.errno;
+  const message = `cannot ${verb} ${echo(target)}: ${why}`;
+  if (EXHAUSTED.has(fault.errno)) return new TaskError({ reason: "HOST_EXHAUSTED", message, metadata });
+  const field = mount?.field === undefined ? {} : { field: mount.field };
+  return new TaskError({ reason: "SANDBOX_FAILED", ...field, message, metadata });
 }
 
 /** The answer to a Start whose command could not be executed. `index` is the element of PATH that was tried. */

@@ -15,6 +15,8 @@ export interface MountSpec {
   readonly optional: boolean;
   /** Embed by hard links and copies instead of a bind mount. */
   readonly link: boolean;
+  /** What of the request asks for the target, "mounts[2].target"; absent: nothing does. */
+  readonly field?: string;
 }
 
 /** Everything the launcher needs to make a task's init and its waiting command. */

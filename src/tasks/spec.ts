@@ -70,6 +70,12 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /** The shared directory's name in the alloc directory, beside those of the tasks. */
 export const SHARED_DIR_NAME = "alloc";
 
+/** Most supplementary groups of a process. Source: NGROUPS_MAX, credentials(7). */
+const GROUPS_MAX = 65_536;
+
+/** Ours, of chroot and mounts together: each is a mount of the kernel's, of which fs.mount-max allows 100000. */
+const MOUNTS_MAX = 1024;
+
 /** Becomes part of an environment variable's name. As long as a task's. */
 const LABEL = /^[A-Za-z0-9_.-]{1,128}$/;
 
@@ -162,6 +168,9 @@ function checkEnv(env: ConfigureInput["env"]): ReadonlyMap<string, string> {
 function checkUsers({ user, group, supplementaryGroups }: ConfigureInput): UserRequest {
   checkUserOrGroup("user", user);
   checkUserOrGroup("group", group);
+  if (supplementaryGroups.length > GROUPS_MAX) {
+    throw invalidField("supplementary_groups", `supplementary_groups are more than ${GROUPS_MAX}`);
+  }
   supplementaryGroups.forEach((value, index) => {
     const field = `supplementary_groups[${index}]`;
     if (value === "") throw invalidField(field, `${field} is empty`);
@@ -185,6 +194,11 @@ function checkWorkDir(workDir: string): string {
 
 /** Each path inside the task is one thing alone: two sources for it would hide each other. */
 function checkMounts(input: ConfigureInput): Pick<TaskSpec, "chroot" | "mounts"> {
+  if (input.chroot.size > MOUNTS_MAX)
+    throw invalidField("chroot", `chroot has more than ${MOUNTS_MAX} entries`);
+  if (input.chroot.size + input.mounts.length > MOUNTS_MAX) {
+    throw invalidField("mounts", `mounts and the entries of chroot are more than ${MOUNTS_MAX}`);
+  }
   const given = [...input.chroot];
   const taken = new Set<string>();
   const take = (field: string, target: string): void => {

@@ -3,6 +3,9 @@ import { invalidField } from "./errors.js";
 /** Most bytes of a path, without its NUL. Source: path_resolution(7), PATH_MAX. */
 export const PATH_BYTES_MAX = 4095;
 
+/** Most bytes of a path's component. Source: path_resolution(7), NAME_MAX. */
+const NAME_BYTES_MAX = 255;
+
 /** What the task's root holds of its own. Nothing is mounted on or below it by a request. */
 const RESERVED = ["/proc", "/dev", "/tmp", "/alloc", "/local"];
 
@@ -14,12 +17,12 @@ export function checkPath(field: string, path: string): void {
     throw invalidField(field, `${field} holds a path of more than ${PATH_BYTES_MAX} bytes`);
   }
   if (path === "/") return;
-  const odd = path
-    .slice(1)
-    .split("/")
-    .find((part) => part === "" || part === "." || part === "..");
-  if (odd !== undefined) {
+  const parts = path.slice(1).split("/");
+  if (parts.some((part) => part === "" || part === "." || part === "..")) {
     throw invalidField(field, `${field} holds a path with an empty part, "." or ".."`);
+  }
+  if (parts.some((part) => Buffer.byteLength(part) > NAME_BYTES_MAX)) {
+    throw invalidField(field, `${field} holds a path with a name of more than ${NAME_BYTES_MAX} bytes`);
   }
 }
 

@@ -335,6 +335,19 @@ describe("a Configure that comes to nothing in a task directory of an earlier ru
   });
 });
 
+it("a tree that cannot be embedded is named, and nothing is left", async () => {
+  scratch.sh(`mkdir -p too-deep/${"d/".repeat(300)}`);
+  const request = link({ chroot: { [tree]: "/data", [join(scratch.path, "too-deep")]: "/too-deep" } });
+  const error = await failure(daemon.configure(request));
+  expect(error).toMatchObject({
+    code: "FAILED_PRECONDITION",
+    reason: "SANDBOX_FAILED",
+    field: "chroot",
+    metadata: { stage: "embed_trees", errno: "ELOOP", target: "/too-deep" },
+    message: "cannot embed /too-deep: ELOOP",
+  });
+});
+
 it("what an earlier run left in the way is replaced, not followed", async () => {
   const request = link({ allocId: daemon.freshName(), taskName: "again" });
   const first = await daemon.run("", request);

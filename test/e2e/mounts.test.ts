@@ -351,6 +351,30 @@ describe("a target", () => {
     });
   }
 
+  it.each([
+    ["is below a file", "/fine/one/x", "ENOTDIR"],
+    ["is not there in what is read-only", "/fine/none", "EROFS"],
+  ])("that %s fails Configure, is named, and changes nothing", async (_, target, errno) => {
+    const before = [records(daemon), allocs(daemon)];
+    // Mounted in the order of their paths, whatever theirs in the request.
+    const mounts = [mount("shown/deep", target), mount("shown", "/fine")];
+    const error = await failure(daemon.configure({ command: "true", mounts }));
+    expect(error).toMatchObject({
+      code: "FAILED_PRECONDITION",
+      reason: "SANDBOX_FAILED",
+      field: "mounts[0].target",
+      metadata: { stage: "mount_binds", errno, target },
+      message: `cannot mount ${target}: ${errno}`,
+    });
+    expect([records(daemon), allocs(daemon)]).toEqual(before);
+  });
+
+  it("may be one of 1024", async () => {
+    const mounts = Array.from({ length: 1024 }, (_, index) => mount("shown/one", `/many/${index}`));
+    const { stdout } = await daemon.run("ls /many | wc -l; cat /many/1023", { mounts });
+    expect(stdout).toBe("1024\none\n");
+  });
+
   it("that leads over a symlink which an earlier run left stays inside the root", async () => {
     const request = { allocId: daemon.freshName(), taskName: "web" };
     await daemon.run("ln -s / /local/root", request);

@@ -65,8 +65,15 @@ describe("the mounts of a task's root", () => {
       host({}),
     );
     expect(specs).toEqual([
-      { source: "/opt", target: "/opt", readOnly: true, optional: true, link: true },
-      { source: "/srv", target: "/srv", readOnly: false, optional: false, link: false },
+      { source: "/opt", target: "/opt", readOnly: true, optional: true, link: true, field: "chroot" },
+      {
+        source: "/srv",
+        target: "/srv",
+        readOnly: false,
+        optional: false,
+        link: false,
+        field: "mounts[0].target",
+      },
     ]);
   });
 

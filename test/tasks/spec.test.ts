@@ -41,6 +41,14 @@ function mount(source: string, target: string) {
   return { source, target, readOnly: true };
 }
 
+function many(count: number): ConfigureInput["mounts"] {
+  return Array.from({ length: count }, (_, index) => mount("/a", `/m/${index}`));
+}
+
+function manyPaths(count: number): [string, string][] {
+  return Array.from({ length: count }, (_, index) => [`/m/${index}`, `/m/${index}`]);
+}
+
 describe("a request", () => {
   it("gets the defaults of what it leaves out", () => {
     expect(checkConfigure(request())).toEqual({
@@ -180,6 +188,10 @@ describe("a request", () => {
           ["FIELD_INVALID", "mounts[0].target", { mounts: [mount("/a", path)] }],
         ] as const,
     ),
+    ["FIELD_INVALID", "work_dir", { workDir: `/a/${"é".repeat(128)}` }],
+    ["FIELD_INVALID", "mounts[0].target", { mounts: [mount("/a", `/${"a".repeat(256)}/b`)] }],
+    ["FIELD_INVALID", "mounts[0].source", { mounts: [mount(`/${"a".repeat(256)}/b`, "/b")] }],
+    ["FIELD_INVALID", "chroot", { chroot: { "/a": `/${"a".repeat(256)}` } }],
     ...["/", "/proc", "/dev/shm", "/tmp/x", "/alloc", "/local/x"].flatMap(
       (path) =>
         [
@@ -218,6 +230,14 @@ describe("a request", () => {
     ["more bytes of arguments than are executed", "args", { args: ["x".repeat(2 ** 21)] }],
     ["fewer characters than that, of more bytes", "args", { args: ["€".repeat(700_000)] }],
     ["more arguments than that, of no bytes", "args", { args: Array<string>(250_000).fill("") }],
+    [
+      "more groups than a process can have",
+      "supplementary_groups",
+      { supplementaryGroups: Array<string>(65_537).fill("1") },
+    ],
+    ["more mounts than may be", "mounts", { mounts: many(1025) }],
+    ["more of them with chroot's", "mounts", { chroot: { "/a": "/a" }, mounts: many(1024) }],
+    ["more of chroot than may be", "chroot", { chroot: Object.fromEntries(manyPaths(1025)) }],
     ["too long a line", "command_line", { command: "", commandLine: "€".repeat(43_691) }],
   ];
 

@@ -3,9 +3,12 @@ import { checkPath, checkTarget, isWithin } from "../../src/tasks/task-path.js";
 const invalid = expect.objectContaining({ code: "INVALID_ARGUMENT", field: "x" });
 
 describe("a path", () => {
-  it.each(["/", "/a", "/a/b", "/...", "/a/..b", "/ ", `/${"a".repeat(4094)}`])("%j is taken", (path) => {
-    expect(() => checkPath("x", path)).not.toThrow();
-  });
+  it.each(["/", "/a", "/a/b", "/...", "/a/..b", "/ ", "/a".repeat(2047), `/${"a".repeat(255)}`])(
+    "%j is taken",
+    (path) => {
+      expect(() => checkPath("x", path)).not.toThrow();
+    },
+  );
 
   it.each([
     "",
@@ -21,7 +24,8 @@ describe("a path", () => {
     "/..",
     "/a/../b",
     "/a\0b",
-    `/${"é".repeat(2048)}`,
+    "/é".repeat(1366),
+    `/a/${"é".repeat(128)}/b`,
   ])("%j is refused", (path) => {
     expect(() => checkPath("x", path)).toThrow(invalid);
   });
