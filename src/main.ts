@@ -92,6 +92,7 @@ function defectOf(log: StderrLog): Promise<Error> {
 /** Builds the parts in the order they depend on each other. The daemon ends when its launcher does. */
 async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launcher> {
   checkKernel();
+  if (isRoot()) await checkInitUid(config.initUid);
   const own = await openDirectories(HELPER, config.stateDir, config.allocDir);
   undo.add(() => Promise.all(own.locks.map((lock) => lock.close())));
   const records = new TaskStore(own.tasks);
@@ -129,6 +130,15 @@ async function build(config: Config, log: StderrLog, undo: Undo): Promise<Launch
     unenforced: unenforced.map(({ name }) => name),
   });
   return launcher;
+}
+
+/** No task may have init's uid: a user who has it could run none. */
+async function checkInitUid(initUid: number): Promise<void> {
+  const name = await new HostUsers({ initUid, only: undefined }).nameOf(initUid);
+  if (name === undefined) return;
+  throw new ConfigError(
+    `--config: init_uid ${initUid} is the uid of '${name}' in /etc/passwd, and must be nobody's`,
+  );
 }
 
 interface FoundCgroups {

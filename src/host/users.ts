@@ -42,6 +42,12 @@ export class HostUsers implements UserDirectory {
     this.groups = new CachedFile(options.groupPath ?? "/etc/group", parseGroups);
   }
 
+  /** Whose uid it is; undefined: nobody's. */
+  async nameOf(uid: number): Promise<string | undefined> {
+    const { byUid } = await this.passwd.read();
+    return byUid.get(uid)?.name;
+  }
+
   async lookup(request: UserRequest): Promise<User> {
     const [passwd, groups] = await Promise.all([this.passwd.read(), this.groups.read()]);
     const database = { passwd, groups };

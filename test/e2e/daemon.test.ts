@@ -168,6 +168,13 @@ describe("a configuration that cannot be is told in one line, with exit status 2
     });
   }
 
+  itRequires("root", "an init_uid that a user of the host has", () => {
+    const file = join(scratch.path, "config.json");
+    writeFileSync(file, '{"init_uid": 65534}');
+    expectOneLine([...flags(freshPlace()), "--config", file], "init_uid 65534 is the uid of 'nobody'");
+    return Promise.resolve();
+  });
+
   it("--help and --version are no errors", () => {
     expect(refused(["--help"])).toMatchObject({ status: 0, stderr: "" });
     expect(refused(["--help"]).stdout).toContain("--listen unix:<path>|<host>:<port>");
