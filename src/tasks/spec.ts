@@ -70,6 +70,12 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 /** The shared directory's name in the alloc directory, beside those of the tasks. */
 export const SHARED_DIR_NAME = "alloc";
 
+/**
+ * Most arguments, and most entries of env, of ports and of meta. Ours: each is handled one by one, and so many
+ * hold the event loop for some milliseconds.
+ */
+const ITEMS_MAX = 32_768;
+
 /** Most supplementary groups of a process. Source: NGROUPS_MAX, credentials(7). */
 const GROUPS_MAX = 65_536;
 
@@ -139,6 +145,7 @@ function checkCommand({ command, args, commandLine }: ConfigureInput): CommandIn
 }
 
 function checkArgs(args: readonly string[]): void {
+  refuseMore("args", args.length);
   let bytes = 0;
   args.forEach((arg, index) => {
     refuseNul(`args[${index}]`, arg);
@@ -153,6 +160,7 @@ function checkArgs(args: readonly string[]): void {
 }
 
 function checkEnv(env: ConfigureInput["env"]): ReadonlyMap<string, string> {
+  refuseMore("env", env.size);
   for (const [name, value] of env) {
     if (name === "") throw invalidField("env", "env has an empty name");
     if (name.includes("=")) throw invalidField("env", "env has a name with '=' in it");
@@ -234,6 +242,7 @@ function checkIp(ip: string): string | undefined {
 }
 
 function checkPorts(ports: ConfigureInput["ports"]): ReadonlyMap<string, number> {
+  refuseMore("ports", ports.size);
   for (const [label, port] of ports) {
     if (!LABEL.test(label))
       throw invalidField("ports", "ports has a label that does not match [A-Za-z0-9_.-]{1,128}");
@@ -245,6 +254,7 @@ function checkPorts(ports: ConfigureInput["ports"]): ReadonlyMap<string, number>
 }
 
 function checkMeta(meta: ConfigureInput["meta"]): ReadonlyMap<string, string> {
+  refuseMore("meta", meta.size);
   const upperCased = new Set<string>();
   for (const [key, value] of meta) {
     if (!LABEL.test(key))
@@ -260,6 +270,10 @@ function checkMeta(meta: ConfigureInput["meta"]): ReadonlyMap<string, string> {
 
 function refuseNul(field: string, value: string): void {
   if (value.includes("\0")) throw invalidField(field, `${field} holds a NUL byte`);
+}
+
+function refuseMore(field: string, count: number): void {
+  if (count > ITEMS_MAX) throw invalidField(field, `${field} has more than ${ITEMS_MAX} entries`);
 }
 
 function refuseLonger(field: string, value: string, bytesMax: number): void {

@@ -90,7 +90,8 @@ describe("the requests that wait for Start", () => {
   });
 
   it("are counted by what they hold, of whatever kind", async () => {
-    const many = Array.from({ length: 200_000 }, (_, index) => `${index % 10}`);
+    await using small = await TestDaemon.start({ unstarted_bytes: MIB });
+    const many = Array.from({ length: 32_768 }, (_, index) => `${index % 10}`);
     const requests: readonly ConfigureFields[] = [
       { args: many },
       { env: Object.fromEntries(many.map((_, index) => [`${index}`, ""])) },
@@ -98,7 +99,7 @@ describe("the requests that wait for Start", () => {
       { ports: Object.fromEntries(many.map((_, index) => [`${index}`, 1])) },
     ];
     for (const request of requests) {
-      expect(await failure(daemon.configure({ command: "/bin/true", ...request }))).toMatchObject({
+      expect(await failure(small.configure({ command: "/bin/true", ...request }))).toMatchObject({
         reason: "UNSTARTED_BYTES_EXCEEDED",
       });
     }

@@ -49,6 +49,10 @@ function manyPaths(count: number): [string, string][] {
   return Array.from({ length: count }, (_, index) => [`/m/${index}`, `/m/${index}`]);
 }
 
+function numbers(count: number): [string, number][] {
+  return Array.from({ length: count }, (_, index) => [`p${index}`, 1]);
+}
+
 describe("a request", () => {
   it("gets the defaults of what it leaves out", () => {
     expect(checkConfigure(request())).toEqual({
@@ -229,7 +233,14 @@ describe("a request", () => {
     ["a command longer than a path", "command", { command: "€".repeat(1366) }],
     ["more bytes of arguments than are executed", "args", { args: ["x".repeat(2 ** 21)] }],
     ["fewer characters than that, of more bytes", "args", { args: ["€".repeat(700_000)] }],
-    ["more arguments than that, of no bytes", "args", { args: Array<string>(250_000).fill("") }],
+    ["more arguments than may be", "args", { args: Array<string>(32_769).fill("") }],
+    ["more variables than may be", "env", { env: Object.fromEntries(manyPaths(32_769)) }],
+    ["more ports than may be", "ports", { ports: Object.fromEntries(numbers(32_769)) }],
+    [
+      "more of meta than may be",
+      "meta",
+      { meta: Object.fromEntries(numbers(32_769).map(([key]) => [key, ""])) },
+    ],
     [
       "more groups than a process can have",
       "supplementary_groups",
