@@ -200,6 +200,14 @@ static int open_source_parent(const char *source, const char **ret_name)
 	return open_real(length == 0 ? "/" : parent, O_RDONLY | O_DIRECTORY);
 }
 
+/* Whether it is the directory or lies below it, by whole components. */
+static bool is_within(const char *path, const char *directory)
+{
+	size_t length = strlen(directory);
+
+	return strncmp(path, directory, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
 static int embed_mount(struct embedding *embedding, const struct mount_spec *mount, int task_dir)
 {
 	const char *name, *source_name;
@@ -207,7 +215,7 @@ static int embed_mount(struct embedding *embedding, const struct mount_spec *mou
 	int to = -1, result = -1;
 
 	/* What is the task's own is no place: it would be taken away first. */
-	if (strncmp(mount->target, "/local", strlen("/local")) == 0) {
+	if (is_within(mount->target, "/local")) {
 		close_fd(&from);
 		errno = EINVAL;
 		return -1;

@@ -306,6 +306,15 @@ itRequires(
   },
 );
 
+it.each(["alloc", "local", "proc", "dev", "tmp"])(
+  "a target that only begins like the task's own /%s is as good as any other",
+  async (name) => {
+    const target = `/${name}data`;
+    const { stdout } = await daemon.run("", link({ chroot: { [tree]: target }, command: `${target}/probe` }));
+    expect(stdout).toMatch(/^ids /);
+  },
+);
+
 describe("a Configure that comes to nothing in a task directory of an earlier run", () => {
   it("leaves no tree in it when it fails, and /local as it was", async () => {
     const request = link({ allocId: daemon.freshName(), taskName: "again" });
