@@ -166,19 +166,50 @@ describe.each(["before Start", "live"] as const)("%s", (state) => {
     },
   );
 
-  itRequires(
-    "cgroups",
-    "a reservation above the limit in force is refused, and nothing changed",
-    async () => {
+  const crossed: [string, Partial<Resources>, Partial<Resources>, string][] = [
+    [
+      "a reservation above the limit in force",
+      { memoryBytes: 64n * MIB },
+      { memoryReservationBytes: 65n * MIB },
+      "memory_reservation_bytes",
+    ],
+    [
+      "a limit below the reservation in force",
+      { memoryBytes: 64n * MIB, memoryReservationBytes: 48n * MIB },
+      { memoryBytes: 47n * MIB },
+      "memory_bytes",
+    ],
+    ["a reservation of less than a page", {}, { memoryReservationBytes: 1n }, "memory_reservation_bytes"],
+  ];
+  for (const [what, first, second, field] of crossed) {
+    itRequires("cgroups", `${what} is refused, and nothing changed`, async () => {
       const id = await task(state);
-      await daemon.client.limit({ id, resources: { memoryBytes: 64n * MIB } });
+      await daemon.client.limit({ id, resources: { pidsMax: 20n, ...first } });
       const before = limitFiles(id);
-      const resources = { memoryReservationBytes: 65n * MIB, pidsMax: 10n };
-      await failure(daemon.client.limit({ id, resources }));
+      const error = await failure(daemon.client.limit({ id, resources: { ...second, pidsMax: 10n } }));
+      expect(error).toMatchObject({
+        code: "INVALID_ARGUMENT",
+        reason: "LIMIT_REFUSED",
+        field: `resources.${field}`,
+      });
       expect(limitFiles(id)).toEqual(before);
       await daemon.client.forceStop(id);
-    },
-  );
+    });
+  }
+
+  itRequires("cgroups", "limit and reservation together are held against each other alone", async () => {
+    const id = await task(state);
+    for (const [limit, reservation] of [
+      [64n, 48n],
+      [32n, 16n],
+      [256n, 200n],
+    ] as const) {
+      const resources = { memoryBytes: limit * MIB, memoryReservationBytes: reservation * MIB };
+      const { effective } = await daemon.client.limit({ id, resources });
+      expect(effective).toMatchObject(resources);
+    }
+    await daemon.client.forceStop(id);
+  });
 
   it("what cannot be is INVALID_ARGUMENT, names the field, and changes nothing", async () => {
     const id = await task(state);

@@ -3,6 +3,7 @@ import type { LimitName, Limits } from "../../tasks/limits.js";
 import { Mutex } from "../../tasks/mutex.js";
 import { LimitRefused, type TaskCgroup } from "../../tasks/ports.js";
 import { Changes } from "./changes.js";
+import { readText } from "./files.js";
 import { killAll, removeAll, removeIfEmpty, type CgroupPlace } from "./kill.js";
 import { isWithin } from "./cpu-list.js";
 import { reasonsFor } from "./unenforceable.js";
@@ -65,12 +66,27 @@ export abstract class HostCgroup implements TaskCgroup {
     if (limits.cpusetCpus !== undefined && !isWithin(limits.cpusetCpus, await this.availableCpus())) {
       throw new LimitRefused("cpusetCpus", "EINVAL");
     }
-    if (limits.memoryReservationBytes !== undefined) {
-      const memoryBytes = limits.memoryBytes ?? (await this.readLimits()).memoryBytes;
-      if (memoryBytes !== undefined && limits.memoryReservationBytes > memoryBytes) {
-        throw new LimitRefused("memoryReservationBytes", "EINVAL");
-      }
-    }
+    await this.#validateReservation(limits);
+  }
+
+  /** Neither may pass the other, whichever is set: what is not in the request is what is in force. */
+  async #validateReservation({ memoryBytes, memoryReservationBytes }: Limits): Promise<void> {
+    if (memoryBytes === undefined && memoryReservationBytes === undefined) return;
+    const inForce = memoryBytes === undefined || memoryReservationBytes === undefined;
+    const before = inForce ? await this.readLimits() : {};
+    const limit = memoryBytes ?? before.memoryBytes;
+    const reservation = memoryReservationBytes ?? before.memoryReservationBytes;
+    if (limit === undefined || reservation === undefined || reservation <= limit) return;
+    throw new LimitRefused(
+      memoryReservationBytes === undefined ? "memoryBytes" : "memoryReservationBytes",
+      "EINVAL",
+    );
+  }
+
+  /** The kernel takes less than a page for nothing at all, and says that it is set. */
+  protected async writeReservation(path: string, bytes: bigint, changes: Changes): Promise<void> {
+    await changes.write("memoryReservationBytes", path, String(bytes));
+    if ((await readText(path)).trim() === "0") throw new LimitRefused("memoryReservationBytes", "ERANGE");
   }
 
   async kill(): Promise<void> {

@@ -65,13 +65,8 @@ export class V1Cgroup extends HostCgroup {
       limits;
     if (memoryBytes !== undefined) writes.push(this.#writeMemory(memoryBytes, changes));
     if (memoryReservationBytes !== undefined) {
-      writes.push(
-        changes.write(
-          "memoryReservationBytes",
-          this.#file("memory", "memory.soft_limit_in_bytes"),
-          String(memoryReservationBytes),
-        ),
-      );
+      const file = this.#file("memory", "memory.soft_limit_in_bytes");
+      writes.push(this.writeReservation(file, memoryReservationBytes, changes));
     }
     if (cpuShares !== undefined)
       writes.push(changes.write("cpuShares", this.#file("cpu", "cpu.shares"), String(cpuShares)));

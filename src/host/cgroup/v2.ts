@@ -62,7 +62,7 @@ export class V2Cgroup extends HostCgroup {
     };
     if (memoryBytes !== undefined) writes.push(this.#writeMemory(memoryBytes, changes));
     if (memoryReservationBytes !== undefined)
-      write("memoryReservationBytes", "memory.low", String(memoryReservationBytes));
+      writes.push(this.writeReservation(this.#file("memory.low"), memoryReservationBytes, changes));
     if (cpuShares !== undefined) write("cpuShares", "cpu.weight", String(sharesToWeight(cpuShares)));
     if (cpuMillis !== undefined) {
       const { quotaUs, periodUs } = millisToQuota(cpuMillis);

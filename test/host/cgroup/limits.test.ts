@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { LimitRefused } from "../../../src/tasks/ports.js";
@@ -22,6 +23,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const MIB = 1n << 20n;
+/** Source: getconf(1). */
+const PAGE = BigInt(execFileSync("getconf", ["PAGESIZE"], { encoding: "utf8" }));
 
 /** Holds this many MiB of anonymous memory, and says so. dd keeps its block. */
 const hold = (mib: number): string =>
@@ -114,6 +117,22 @@ itRequires(CGROUPS, "what the kernel rounds down to a page is reported rounded",
   withTask(async (task) => {
     await task.setLimits({ memoryBytes: 10n * MIB + 1n });
     expect((await task.readLimits()).memoryBytes).toBe(10n * MIB);
+  }),
+);
+
+itRequires(CGROUPS, "a reservation of less than a page, which would be none, is refused", () =>
+  withTask(async (task) => {
+    const before = fileOf(task, "memory.soft_limit_in_bytes") ?? fileOf(task, "memory.low");
+    for (const memoryReservationBytes of [1n, PAGE - 1n]) {
+      await expect(task.setLimits({ memoryReservationBytes, pidsMax: 5n })).rejects.toMatchObject({
+        limit: "memoryReservationBytes",
+        errno: "ERANGE",
+      });
+    }
+    expect(fileOf(task, "memory.soft_limit_in_bytes") ?? fileOf(task, "memory.low")).toBe(before);
+    expect(await task.readLimits()).toEqual({});
+    await task.setLimits({ memoryReservationBytes: PAGE });
+    expect(await task.readLimits()).toEqual({ memoryReservationBytes: PAGE });
   }),
 );
 
