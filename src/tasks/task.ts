@@ -157,6 +157,8 @@ export class Task {
       try {
         if (Object.keys(taken).length > 0) await cgroup.setLimits(taken);
         const effective = await cgroup.readLimits();
+        // Of a cgroup that goes meanwhile nothing is read, which would say that nothing is limited.
+        this.refuseEnded();
         this.limits = { ...this.limits, ...taken };
         return { effective, unenforced };
       } catch (error) {

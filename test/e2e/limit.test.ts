@@ -1,6 +1,6 @@
 import { statSync } from "node:fs";
 
-import type { ConfigureFields, Resources } from "../../src/client";
+import type { ConfigureFields, Resources, StockadeError } from "../../src/client";
 import { cgroupPids, limitFiles, onlineCpus, readCgroupFile } from "../support/cgroup-files";
 import { failure, TestDaemon, until } from "../support/daemon";
 import { exited, exitOf, oomKilled } from "../support/exits";
@@ -422,6 +422,31 @@ itRequires(
     await daemon.client.forceStop(id);
   },
 );
+
+itRequires("cgroups", "Limit again and again while a task ends is answered whole, or ENDED", async () => {
+  const answers = new Map<string, number>();
+  for (let round = 0; round < 60; round++) {
+    const id = await configure("/bin/sleep", "0.03");
+    await daemon.client.start(id);
+    let over = false;
+    const ended = exitOf(daemon.client, id).finally(() => (over = true));
+    const lanes = Array.from({ length: 4 }, async (_lane, lane) => {
+      for (let n = 0; !over; n++) {
+        const resources = { memoryBytes: BigInt(64 + (n % 7)) * MIB, pidsMax: BigInt(50 + lane) };
+        const answer = await daemon.client.limit({ id, resources }).then(
+          ({ effective }) => (effective?.memoryBytes === undefined ? "not whole" : "whole"),
+          (error: unknown) => {
+            const { code, reason, message } = error as StockadeError;
+            return `${code} ${reason} ${message}`;
+          },
+        );
+        answers.set(answer, (answers.get(answer) ?? 0) + 1);
+      }
+    });
+    await Promise.all([...lanes, ended]);
+  }
+  expect([...answers.keys()].sort()).toEqual(["FAILED_PRECONDITION ENDED the task has ended", "whole"]);
+});
 
 it("Limit after the end is ENDED", async () => {
   const { id } = await daemon.run("exit 0");
