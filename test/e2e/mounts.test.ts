@@ -352,9 +352,9 @@ describe("a target", () => {
   }
 
   it.each([
-    ["is below a file", "/fine/one/x", "ENOTDIR"],
-    ["is not there in what is read-only", "/fine/none", "EROFS"],
-  ])("that %s fails Configure, is named, and changes nothing", async (_, target, errno) => {
+    ["is below a file", "/fine/one/x", "ENOTDIR", "ENOTDIR"],
+    ["is not there in another mount", "/fine/none", "EXDEV", "it lies in another mount, and is not there"],
+  ])("that %s fails Configure, is named, and changes nothing", async (_, target, errno, why) => {
     const before = [records(daemon), allocs(daemon)];
     // Mounted in the order of their paths, whatever theirs in the request.
     const mounts = [mount("shown/deep", target), mount("shown", "/fine")];
@@ -364,7 +364,7 @@ describe("a target", () => {
       reason: "SANDBOX_FAILED",
       field: "mounts[0].target",
       metadata: { stage: "mount_binds", errno, target },
-      message: `cannot mount ${target}: ${errno}`,
+      message: `cannot mount ${target}: ${why}`,
     });
     expect([records(daemon), allocs(daemon)]).toEqual(before);
   });
