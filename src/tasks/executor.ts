@@ -63,7 +63,8 @@ export class Executor {
   private readonly unstarted: UnstartedBytes;
   /** Alloc directories that are being removed after a Configure that failed. */
   private readonly removing = new Map<string, Promise<void>>();
-  private readonly configuring = new Set<Promise<unknown>>();
+  /** What each Configure under way is given up with. */
+  private readonly configuring = new Map<Promise<unknown>, AbortController>();
   private readonly stopping = new AbortController();
 
   constructor(private readonly parts: ExecutorParts) {
@@ -76,19 +77,24 @@ export class Executor {
     });
   }
 
-  /** All or nothing, also when `signal` fires. */
-  async configure(input: ConfigureInput, signal: AbortSignal): Promise<ConfigureAnswer> {
+  /** All or nothing, also when the caller goes, or the daemon stops, on the way. */
+  async configure(input: ConfigureInput, caller: AbortSignal): Promise<ConfigureAnswer> {
     if (this.stopping.signal.aborted) throw stoppingError();
     const spec = checkConfigure(input);
     const giveBack = this.unstarted.reserve(spec);
-    const attempt = this.attempt(spec, giveBack, signal);
-    this.configuring.add(attempt);
+    const given = new AbortController();
+    const giveUp = (): void => given.abort(caller.reason);
+    if (caller.aborted) giveUp();
+    caller.addEventListener("abort", giveUp, { once: true });
+    const attempt = this.attempt(spec, giveBack, given.signal);
+    this.configuring.set(attempt, given);
     try {
       return await attempt;
     } catch (error) {
       giveBack();
       throw error;
     } finally {
+      caller.removeEventListener("abort", giveUp);
       this.configuring.delete(attempt);
     }
   }
@@ -108,7 +114,8 @@ export class Executor {
   /** Takes no more tasks, ends those that are there, and forgets all; resolves when nothing is left. */
   async stop(): Promise<void> {
     this.stopping.abort();
-    await Promise.allSettled(this.configuring);
+    for (const given of this.configuring.values()) given.abort(stoppingError());
+    await Promise.allSettled(this.configuring.keys());
     await Promise.all(this.registry.live().map((task) => task.kill("force_stop")));
     await Promise.all(this.removing.values());
     this.registry.clear();

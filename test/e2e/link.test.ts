@@ -40,6 +40,13 @@ let scratch: Scratch;
 /** The tree that most tests embed, in the same file system as the alloc directory. */
 let tree: string;
 
+function config(): Record<string, unknown> {
+  return {
+    allowed_paths: [...DEFAULT, scratch.path].map((path) => ({ path })),
+    link_bytes: LINK_BYTES,
+  };
+}
+
 beforeAll(async () => {
   scratch = new Scratch();
   scratch.compile("probe", PROBE);
@@ -53,10 +60,7 @@ beforeAll(async () => {
     mkfifo tree/fifo; chmod 640 tree/deep/er/two; chmod 711 tree/closed
   `);
   tree = join(scratch.path, "tree");
-  daemon = await TestDaemon.start({
-    allowed_paths: [...DEFAULT, scratch.path].map((path) => ({ path })),
-    link_bytes: LINK_BYTES,
-  });
+  daemon = await TestDaemon.start(config());
 });
 
 afterEach(() => expectNothingLeft(daemon));
@@ -290,6 +294,18 @@ itRequires(
     expect(median(removing)).toBeLessThan(unhindered);
   },
 );
+
+itRequires("root", "a Configure is given up when its daemon stops, and leaves nothing", async () => {
+  await using own = await TestDaemon.start(config());
+  const allocId = own.freshName();
+  const chroot = { [manyFiles()]: "/data" };
+  const call = failure(own.configure(link({ allocId, taskName: "big", chroot })));
+  await until(() => existsSync(join(own.allocDir(allocId), "big/data")));
+  process.kill(own.pid, "SIGTERM");
+  expect(await call).toMatchObject({ code: "UNAVAILABLE", reason: "STOPPING" });
+  await until(() => !existsSync(`/proc/${own.pid}`));
+  expect([records(own), allocs(own)]).toEqual([[], []]);
+});
 
 itRequires(
   "root",
