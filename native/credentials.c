@@ -40,18 +40,27 @@ static int set_capabilities(uint64_t capabilities)
 	return (int)syscall(SYS_capset, &header, data);
 }
 
+/* To drop one makes new credentials, which takes far longer than to see that it is not there. */
+int clear_bounding_set(void)
+{
+	for (unsigned long capability = 0; capability < CAPABILITIES; capability++) {
+		int held = prctl(PR_CAPBSET_READ, capability);
+
+		if (held < 0 && errno == EINVAL)
+			break;
+		if (held < 0 || (held > 0 && prctl(PR_CAPBSET_DROP, capability) < 0))
+			return -1;
+	}
+	return 0;
+}
+
 int drop_capabilities(const struct identity *identity, struct fault *reterr, enum step step)
 {
 	/* setresuid has cleared the effective set; dropping the bounding set needs CAP_SETPCAP. */
 	if (set_capabilities(identity->capabilities | (1ull << CAP_SETPCAP)) < 0)
 		return fail(reterr, step);
-	for (unsigned long capability = 0; capability < CAPABILITIES; capability++) {
-		if (prctl(PR_CAPBSET_DROP, capability) < 0) {
-			if (errno == EINVAL)
-				break;
-			return fail(reterr, step);
-		}
-	}
+	if (clear_bounding_set() < 0)
+		return fail(reterr, step);
 	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
 		return fail(reterr, step);
 	if (set_capabilities(identity->capabilities) < 0)

@@ -15,6 +15,8 @@ struct identity {
 	bool keep_ids;	       /* a user namespace with one user: ids cannot change */
 };
 
+/* What is in it could be had by executing a file; needs CAP_SETPCAP. -1 with errno. */
+int clear_bounding_set(void);
 int set_ids(const struct identity *identity, struct fault *reterr, enum step step);
 /* Leaves just the identity's capabilities, and no way to gain others. */
 int drop_capabilities(const struct identity *identity, struct fault *reterr, enum step step);

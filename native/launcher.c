@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "credentials.h"
 #include "init.h"
 #include "message.h"
 #include "proc.h"
@@ -682,6 +683,8 @@ static void prepare(bool own_users)
 	(void)umask(0); /* modes are what the steps say */
 	rename_process("stockade-launcher");
 	error = own_users && unshare(CLONE_NEWUSER) < 0 ? errno : 0;
+	/* None of its children has to, then. A plain user's have to, in user namespaces of their own. */
+	(void)clear_bounding_set();
 	/* The id maps of an undumpable process are root's to write, and here a plain user writes them. */
 	if (geteuid() == 0)
 		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

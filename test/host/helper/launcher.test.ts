@@ -153,6 +153,12 @@ describe("the launcher", () => {
     expect(own.filter((link) => theirs.includes(link))).toEqual([]);
   });
 
+  itRequires("root", "can gain no capability by executing a file, nor can what it forks", async () => {
+    const status = await readFile(`/proc/${fixture.pid}/status`, "utf8");
+    const bounds = /^CapBnd:\t(\w+)$/m.exec(status)?.[1];
+    expect(bounds).toBe("0000000000000000");
+  });
+
   it("that has gone answers whatever is asked of it with that", async () => {
     await launcher.stop();
     await launcher.gone;
