@@ -160,10 +160,11 @@ async function findCgroups(config: Config, stateId: string, undo: Undo): Promise
 
 async function ownCgroupRoot(config: Config, stateId: string, undo: Undo): Promise<CgroupRoot> {
   const root = await openCgroupRoot(config.cgroupRoot === undefined ? {} : { root: config.cgroupRoot });
-  let removal: RemoveOptions = {};
-  undo.add(() => root.remove(removal));
+  // Whoever does not hold the lock removes nothing: another daemon may be about to use what is there.
   const lock = await lockDirectory(HELPER, root.lockDir);
   undo.add(() => lock.close());
+  let removal: RemoveOptions = {};
+  undo.add(() => root.remove(removal));
   const claim = await claimRoot(root.lockDir, root.root, stateId);
   removal = { killInits: true, all: claim.wasOurs };
   undo.add(() => claim.release());

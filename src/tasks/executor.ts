@@ -125,7 +125,8 @@ export class Executor {
     const { users, sandboxes, paths, cgroups, records, log, unenforced } = this.parts;
     const [user, mounts] = await Promise.all([users.lookup(spec), this.plans.of(spec)]);
     if (unenforced.length > 0 && !spec.allowUnenforced) throw unenforceable(unenforced);
-    await this.removing.get(spec.allocId);
+    // Another may have begun to be removed meanwhile.
+    while (this.removing.has(spec.allocId)) await this.removing.get(spec.allocId);
     signal.throwIfAborted();
 
     const uuid = uuid7();

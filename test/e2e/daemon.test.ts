@@ -1,6 +1,7 @@
 /** The daemon itself: what it refuses to start with, what it says, how it goes. */
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 
@@ -109,6 +110,39 @@ describe("what another daemon holds is refused, and the holder named:", () => {
     expect(stderr).toMatch(new RegExp(`held by process ${daemon.pid}\\b`));
     return Promise.resolve();
   });
+
+  itRequires(
+    ["root", "cgroups"],
+    "a cgroup root in which nothing is yet, and it stays as it is",
+    async () => {
+      const place = freshPlace();
+      const dirs = cgroupMounts().flatMap((mount) => [
+        join(mount, place.cgroupRoot),
+        join(mount, place.cgroupRoot, "inits"),
+      ]);
+      for (const dir of dirs) mkdirSync(dir);
+      // A daemon that has locked it and moves its launcher there next.
+      const holders = cgroupRoots(place).map((dir) =>
+        spawn("flock", ["--no-fork", dir, "sh", "-c", "echo; exec sleep 1000"]),
+      );
+      try {
+        await Promise.all(holders.map(({ stdout }) => once(stdout, "data")));
+        const { status, stderr } = refused(flags(place));
+        expect(status).toBe(1);
+        expect(stderr).toContain("held by process");
+        expect(dirs.filter((dir) => !existsSync(dir))).toEqual([]);
+      } finally {
+        await Promise.all(
+          holders.map((holder) => {
+            const closed = once(holder, "close");
+            holder.kill();
+            return closed;
+          }),
+        );
+        for (const dir of dirs.reverse()) if (existsSync(dir)) rmdirSync(dir);
+      }
+    },
+  );
 
   it("the socket", () => {
     const { status, stderr } = refused(flags({ ...freshPlace(), address: daemon.daemon.address }));

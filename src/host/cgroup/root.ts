@@ -88,7 +88,7 @@ export interface CgroupRoot {
   attach(name: string, known?: Limits): Promise<TaskCgroup | undefined>;
   /** Kills and removes tasks' cgroups that are not to be kept; resolves to how many there were. */
   sweep(options?: SweepOptions): Promise<number>;
-  /** Removes the inits' cgroup and those directories of the root that were made here; what is in use stays. */
+  /** Removes those directories of the root, and of the inits' cgroup, that were made here; what is in use stays. */
   remove(options?: RemoveOptions): Promise<void>;
 }
 
@@ -187,8 +187,7 @@ async function open(
     async remove({ killInits = false, all = false } = {}) {
       if (killInits) await killAll(inits);
       if (!(await isEmpty(inits))) return;
-      await removeMade(allDirs(inits));
-      await removeMade(all ? [...made, ...allDirs(place)] : made);
+      await removeMade(all ? [...made, ...allDirs(place), ...allDirs(inits)] : made);
     },
   };
 }

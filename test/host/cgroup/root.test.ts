@@ -26,6 +26,7 @@ itRequires(CGROUPS, "a root that was there before stays, and so does one with a 
   const task = await second.host.create(randomUUID());
   await second.remove();
   expect(existsSync(first.lockDir)).toBe(true);
+  expect(dirsOf(first.inits).filter((dir) => !existsSync(dir))).toEqual([]);
   await first.remove();
   expect(dirsOf(task).every((dir) => existsSync(dir))).toBe(true);
   await task.remove();
