@@ -288,7 +288,7 @@ itRequires(
     const removing = await cyclesDuring(daemon.client.forceStop(id));
     expect(existsSync(data)).toBe(false);
 
-    expect(linking.length).toBeGreaterThanOrEqual(MANY_CYCLES);
+    expect(linking.length).toBeGreaterThan(2);
     expect(median(linking)).toBeLessThan(unhindered);
     expect(removing.length).toBeGreaterThan(0);
     expect(median(removing)).toBeLessThan(unhindered);
