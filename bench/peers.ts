@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { DEFAULT_CHROOT } from "../src/tasks/default-chroot.js";
+import { DEFAULT_CHROOT } from "../src/tasks/request/default-chroot.js";
 import { parseLatencies, percentile } from "./measure.js";
 import { BENCH_DIST, COMMAND } from "./options.js";
 import type { Resources } from "./resources.js";

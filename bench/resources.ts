@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 
 import { OwnDaemon, type OwnDaemonOptions } from "../src/cli/own-daemon.js";
-import { Undo } from "../src/tasks/undo.js";
+import { Undo } from "../src/tasks/concurrency/undo.js";
 import { DAEMON } from "./options.js";
 
 const execute = promisify(execFile);

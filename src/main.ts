@@ -23,7 +23,7 @@ import { checkSelf } from "./rpc/self-check.js";
 import { RpcServer } from "./rpc/server.js";
 import { TaskStore } from "./store/task-store.js";
 import { Executor } from "./tasks/executor.js";
-import { Undo } from "./tasks/undo.js";
+import { Undo } from "./tasks/concurrency/undo.js";
 import type { Unenforced } from "./tasks/unenforced.js";
 
 /** Writes to cgroup files can block while the kernel reclaims: one must not hold up the others. */

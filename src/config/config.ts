@@ -1,4 +1,4 @@
-import type { AllowedPath } from "../tasks/policy.js";
+import type { AllowedPath } from "../tasks/request/policy.js";
 import type { ListenAddress } from "./listen-address.js";
 
 /** Everything that can be configured, checked; frozen. Paths are absolute. */

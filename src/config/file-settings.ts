@@ -1,7 +1,7 @@
 /** The keys of the configuration file: names, units, ranges, defaults. */
-import { DEFAULT_CHROOT } from "../tasks/default-chroot.js";
-import type { AllowedPath } from "../tasks/policy.js";
-import { checkPath } from "../tasks/task-path.js";
+import { DEFAULT_CHROOT } from "../tasks/request/default-chroot.js";
+import type { AllowedPath } from "../tasks/request/policy.js";
+import { checkPath } from "../tasks/request/task-path.js";
 import { ConfigError } from "./config-error.js";
 
 const MIB = 2 ** 20;

@@ -1,5 +1,5 @@
 /** The formats of passwd(5) and group(5). Of entries with the same key, the first counts. */
-import { ID_MAX } from "../tasks/numeric-id.js";
+import { ID_MAX } from "../tasks/request/numeric-id.js";
 
 export interface PasswdEntry {
   readonly name: string;

@@ -1,6 +1,6 @@
 /** The host's users and groups, and which of them a task may have. */
 import { missingField, TaskError } from "../tasks/errors.js";
-import { ID_MAX, parseNumericId } from "../tasks/numeric-id.js";
+import { ID_MAX, parseNumericId } from "../tasks/request/numeric-id.js";
 import type { User, UserDirectory, UserRequest } from "../tasks/ports-users.js";
 import { CachedFile } from "./cached-file.js";
 import { parseGroups, parsePasswd, type Groups, type Passwd } from "./user-database.js";

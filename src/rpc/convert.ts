@@ -15,7 +15,7 @@ import type { Timestamp } from "../gen/google/protobuf/timestamp.js";
 import type { Exit, ExitReasonName, Usage } from "../tasks/exit.js";
 import { invalidField } from "../tasks/errors.js";
 import type { Limits } from "../tasks/limits.js";
-import type { ConfigureInput } from "../tasks/spec.js";
+import type { ConfigureInput } from "../tasks/request/spec.js";
 import type { TaskState } from "../tasks/task.js";
 
 const NS_PER_SECOND = 1_000_000_000n;

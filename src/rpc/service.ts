@@ -4,8 +4,8 @@ import type { UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { ExecutorServiceServer } from "../gen/executor/v1/executor.js";
 import { missingField } from "../tasks/errors.js";
 import type { Executor } from "../tasks/executor.js";
-import { checkLimits } from "../tasks/limit-rules.js";
-import { parseGracePeriod, parseSignal } from "../tasks/signals.js";
+import { checkLimits } from "../tasks/request/limit-rules.js";
+import { parseGracePeriod, parseSignal } from "../tasks/request/signals.js";
 import { fromExit, fromLimits, fromState, toConfigureInput, toLimits, toOpenMode } from "./convert.js";
 import { unary } from "./unary.js";
 

@@ -1,7 +1,7 @@
 import type { handleUnaryCall } from "@grpc/grpc-js";
 
 import { TaskError } from "../tasks/errors.js";
-import { FairTurns } from "../tasks/fair-turns.js";
+import { FairTurns } from "../tasks/concurrency/fair-turns.js";
 import { toServiceError } from "./status.js";
 
 /** A unary method as this room writes it: `signal` fires when the caller has gone or its deadline has passed. */

@@ -16,16 +16,16 @@ import {
   type TaskCgroup,
 } from "./ports.js";
 import type { UserDirectory } from "./ports-users.js";
-import { MountPlans } from "./mount-plans.js";
-import type { AllowedPath } from "./policy.js";
-import { persist } from "./persist.js";
+import { MountPlans } from "./request/mount-plans.js";
+import type { AllowedPath } from "./request/policy.js";
+import { persist } from "./concurrency/persist.js";
 import { Registry, type Retention } from "./registry.js";
-import { checkConfigure, SHARED_DIR_NAME, type ConfigureInput, type TaskSpec } from "./spec.js";
+import { checkConfigure, SHARED_DIR_NAME, type ConfigureInput, type TaskSpec } from "./request/spec.js";
 import { cgroupTaskId, pidTaskId } from "./task-id.js";
 import { Task, type TaskState } from "./task.js";
 import { unenforceable, type Unenforced } from "./unenforced.js";
 import { UnstartedBytes } from "./unstarted-bytes.js";
-import { Undo } from "./undo.js";
+import { Undo } from "./concurrency/undo.js";
 import { uuid7 } from "./uuid.js";
 
 export interface ExecutorParts {

@@ -5,15 +5,15 @@
  * whatever made that happen; `finish` is the one place that cleans up, and `kill` the one
  * place that makes it happen. The first cause given before they had is the one on record.
  */
-import { commandArguments } from "./arguments.js";
-import { EarliestTimer } from "./earliest-timer.js";
-import { taskEnvironment } from "./environment.js";
+import { commandArguments } from "./request/arguments.js";
+import { EarliestTimer } from "./concurrency/earliest-timer.js";
+import { taskEnvironment } from "./request/environment.js";
 import { TaskError } from "./errors.js";
 import { commandNotExecutable } from "./fault-errors.js";
 import type { Exit, Usage } from "./exit.js";
-import { limitFieldName } from "./limit-rules.js";
+import { limitFieldName } from "./request/limit-rules.js";
 import type { LimitName, Limits } from "./limits.js";
-import { Mutex } from "./mutex.js";
+import { Mutex } from "./concurrency/mutex.js";
 import {
   HelperFault,
   LimitRefused,
@@ -23,12 +23,12 @@ import {
   type Sandbox,
   type TaskCgroup,
 } from "./ports.js";
-import type { TaskSpec } from "./spec.js";
+import type { TaskSpec } from "./request/spec.js";
 import type { User } from "./ports-users.js";
 import { nameEnding, type EndCause } from "./verdict.js";
 import { unenforceable, type Unenforced } from "./unenforced.js";
-import { Waiters } from "./waiters.js";
-import { plainWord } from "./words.js";
+import { Waiters } from "./concurrency/waiters.js";
+import { plainWord } from "./request/words.js";
 
 export type TaskState = "configured" | "starting" | "running" | "ended";
 

@@ -1,6 +1,6 @@
 /** What the requests of tasks that wait for Start may take of the daemon's memory. */
 import { TaskError } from "./errors.js";
-import type { TaskSpec } from "./spec.js";
+import type { TaskSpec } from "./request/spec.js";
 
 /** What a string of a request takes besides its characters: its header, and its place in a list or a map. */
 const STRING_BYTES = 64;

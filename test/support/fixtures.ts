@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 import type { Mount } from "../../src/client";
-import { DEFAULT_CHROOT } from "../../src/tasks/default-chroot";
+import { DEFAULT_CHROOT } from "../../src/tasks/request/default-chroot";
 
 const run = promisify(execFile);
 const SOURCES = resolve(__dirname, "../fixtures");

@@ -11,7 +11,7 @@
 import * as fs from "node:fs";
 import { promisify } from "node:util";
 
-import { FairTurns } from "../../tasks/fair-turns.js";
+import { FairTurns } from "../../tasks/concurrency/fair-turns.js";
 
 const open = promisify(fs.open);
 const close = promisify(fs.close);

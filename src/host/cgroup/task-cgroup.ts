@@ -1,6 +1,6 @@
 import type { Usage } from "../../tasks/exit.js";
 import type { LimitName, Limits } from "../../tasks/limits.js";
-import { Mutex } from "../../tasks/mutex.js";
+import { Mutex } from "../../tasks/concurrency/mutex.js";
 import { LimitRefused, type TaskCgroup } from "../../tasks/ports.js";
 import { Changes } from "./changes.js";
 import { readText } from "./files.js";

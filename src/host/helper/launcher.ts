@@ -15,7 +15,7 @@ import {
   type SandboxHost,
   type SandboxSpec,
 } from "../../tasks/ports.js";
-import { FairTurns } from "../../tasks/fair-turns.js";
+import { FairTurns } from "../../tasks/concurrency/fair-turns.js";
 import { MessageSplitter } from "./message-splitter.js";
 import {
   PROTOCOL_VERSION,

@@ -1,7 +1,7 @@
-import { DEFAULT_CHROOT } from "../../src/tasks/default-chroot.js";
-import type { ErrorReason } from "../../src/tasks/errors.js";
-import { checkConfigure, type ConfigureInput } from "../../src/tasks/spec.js";
-import { splitLine } from "../../src/tasks/words.js";
+import { DEFAULT_CHROOT } from "../../../src/tasks/request/default-chroot.js";
+import type { ErrorReason } from "../../../src/tasks/errors.js";
+import { checkConfigure, type ConfigureInput } from "../../../src/tasks/request/spec.js";
+import { splitLine } from "../../../src/tasks/request/words.js";
 
 type MapField = "env" | "chroot" | "ports" | "meta";
 

@@ -1,5 +1,5 @@
-import { interpolate } from "../../src/tasks/interpolate.js";
-import { HelperFault } from "../../src/tasks/ports.js";
+import { interpolate } from "../../../src/tasks/request/interpolate.js";
+import { HelperFault } from "../../../src/tasks/ports.js";
 
 const ENV = new Map([
   ["A", "one"],

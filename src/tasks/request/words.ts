@@ -1,4 +1,4 @@
-import { invalidField } from "./errors.js";
+import { invalidField } from "../errors.js";
 import { interpolate } from "./interpolate.js";
 
 /**

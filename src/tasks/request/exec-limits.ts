@@ -1,5 +1,5 @@
 /** How much the kernel executes. Source: execve(2), "Limits on size of arguments and environment". */
-import { HelperFault } from "./ports.js";
+import { HelperFault } from "../ports.js";
 
 /** Most bytes of one argument with its terminating NUL: MAX_ARG_STRLEN, 32 pages. */
 export const ARG_BYTES_MAX = 131_072;

@@ -2,9 +2,9 @@
 import { posix } from "node:path";
 
 import { DEFAULT_CHROOT } from "./default-chroot.js";
-import { echo, TaskError } from "./errors.js";
+import { echo, TaskError } from "../errors.js";
 import { resolveSource, type AllowedPath } from "./policy.js";
-import type { HostPaths, MountSpec } from "./ports.js";
+import type { HostPaths, MountSpec } from "../ports.js";
 import type { TaskSpec } from "./spec.js";
 import { isWithin, reservedAbove } from "./task-path.js";
 

@@ -1,8 +1,8 @@
-import { COMMAND_LINE_BYTES_MAX } from "../../src/tasks/exec-limits.js";
-import { TaskError } from "../../src/tasks/errors.js";
-import { HelperFault } from "../../src/tasks/ports.js";
-import { plainWord, replaceWord, splitLine } from "../../src/tasks/words.js";
-import { SLOW } from "../support/requires.js";
+import { COMMAND_LINE_BYTES_MAX } from "../../../src/tasks/request/exec-limits.js";
+import { TaskError } from "../../../src/tasks/errors.js";
+import { HelperFault } from "../../../src/tasks/ports.js";
+import { plainWord, replaceWord, splitLine } from "../../../src/tasks/request/words.js";
+import { SLOW } from "../../support/requires.js";
 
 const ENV = new Map([
   ["A", "one"],

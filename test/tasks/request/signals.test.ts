@@ -1,4 +1,4 @@
-import { parseGracePeriod, parseSignal } from "../../src/tasks/signals.js";
+import { parseGracePeriod, parseSignal } from "../../../src/tasks/request/signals.js";
 
 describe("a signal", () => {
   it.each([

@@ -1,7 +1,7 @@
 import { mountSpecs, type MountsWanted } from "./chroot-map.js";
 import { DEFAULT_CHROOT } from "./default-chroot.js";
 import type { AllowedPath } from "./policy.js";
-import type { HostPaths, MountSpec } from "./ports.js";
+import type { HostPaths, MountSpec } from "../ports.js";
 
 /** How long it is taken as known where the host's system directories are, in milliseconds. */
 const KNOWN_MS = 1_000;

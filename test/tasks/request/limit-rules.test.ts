@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { checkLimits, LIMIT_NAMES, limitFieldName } from "../../src/tasks/limit-rules.js";
-import type { Limits } from "../../src/tasks/limits.js";
+import { checkLimits, LIMIT_NAMES, limitFieldName } from "../../../src/tasks/request/limit-rules.js";
+import type { Limits } from "../../../src/tasks/limits.js";
 
 describe("limits", () => {
   it.each<Limits>([
@@ -78,7 +78,7 @@ describe("limits", () => {
   });
 
   it("have the names of the API, all of them", () => {
-    const proto = readFileSync(join(__dirname, "../../proto/executor/v1/executor.proto"), "utf8");
+    const proto = readFileSync(join(__dirname, "../../../proto/executor/v1/executor.proto"), "utf8");
     const message = /^message Resources \{([^}]*)\}/m.exec(proto)?.[1] ?? "";
     const fields = [...message.matchAll(/optional \w+ (\w+) =/g)].map(([, name]) => name);
     expect(LIMIT_NAMES.map(limitFieldName)).toEqual(fields);

@@ -1,4 +1,4 @@
-import { invalidField } from "./errors.js";
+import { invalidField } from "../errors.js";
 
 /** Most bytes of a path, without its NUL. Source: path_resolution(7), PATH_MAX. */
 export const PATH_BYTES_MAX = 4095;

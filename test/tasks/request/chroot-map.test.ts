@@ -1,6 +1,6 @@
-import { mountSpecs, type MountsWanted } from "../../src/tasks/chroot-map.js";
-import { DEFAULT_CHROOT } from "../../src/tasks/default-chroot.js";
-import type { AllowedPath } from "../../src/tasks/policy.js";
+import { mountSpecs, type MountsWanted } from "../../../src/tasks/request/chroot-map.js";
+import { DEFAULT_CHROOT } from "../../../src/tasks/request/default-chroot.js";
+import type { AllowedPath } from "../../../src/tasks/request/policy.js";
 
 const EVERYTHING: readonly AllowedPath[] = [{ path: "/", writable: true }];
 

@@ -1,6 +1,6 @@
 /** Which paths of the host a task may see. */
-import { TaskError } from "./errors.js";
-import type { HostPaths } from "./ports.js";
+import { TaskError } from "../errors.js";
+import type { HostPaths } from "../ports.js";
 import { isWithin } from "./task-path.js";
 
 /** A path of the host, with all below it, that configuration allows. */

@@ -3,10 +3,10 @@ import { isIP } from "node:net";
 
 import { DEFAULT_CHROOT, type ChrootEntry } from "./default-chroot.js";
 import { LOCAL_DIR } from "./environment.js";
-import { exclusiveFields, invalidField, missingField } from "./errors.js";
+import { exclusiveFields, invalidField, missingField } from "../errors.js";
 import { ARG_OVERHEAD_BYTES, ARGUMENTS_BYTES_MAX, COMMAND_LINE_BYTES_MAX } from "./exec-limits.js";
 import { parseNumericId } from "./numeric-id.js";
-import type { UserRequest } from "./ports-users.js";
+import type { UserRequest } from "../ports-users.js";
 import { checkPath, checkTarget, PATH_BYTES_MAX } from "./task-path.js";
 import { plainWord, splitLine } from "./words.js";
 

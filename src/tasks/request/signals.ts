@@ -1,7 +1,7 @@
 /** Signals and grace periods as requests give them. */
 import { constants } from "node:os";
 
-import { invalidField } from "./errors.js";
+import { invalidField } from "../errors.js";
 
 export const SIGTERM = constants.signals.SIGTERM;
 

@@ -1,4 +1,4 @@
-import { resolveSource, type AllowedPath } from "../../src/tasks/policy.js";
+import { resolveSource, type AllowedPath } from "../../../src/tasks/request/policy.js";
 
 const ALLOWED: readonly AllowedPath[] = [
   { path: "/bin", writable: false },

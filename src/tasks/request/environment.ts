@@ -1,4 +1,4 @@
-import type { Limits } from "./limits.js";
+import type { Limits } from "../limits.js";
 
 export interface EnvironmentInput {
   readonly env: ReadonlyMap<string, string>;

@@ -1,4 +1,4 @@
-import { EarliestTimer } from "../../src/tasks/earliest-timer";
+import { EarliestTimer } from "../../../src/tasks/concurrency/earliest-timer";
 
 beforeEach(() => void jest.useFakeTimers());
 afterEach(() => void jest.useRealTimers());

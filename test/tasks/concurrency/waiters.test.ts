@@ -1,4 +1,4 @@
-import { Waiters } from "../../src/tasks/waiters";
+import { Waiters } from "../../../src/tasks/concurrency/waiters";
 
 const GONE = new Error("gone");
 

@@ -1,6 +1,6 @@
-import { commandArguments } from "../../src/tasks/arguments";
-import { HelperFault } from "../../src/tasks/ports";
-import { splitLine } from "../../src/tasks/words";
+import { commandArguments } from "../../../src/tasks/request/arguments";
+import { HelperFault } from "../../../src/tasks/ports";
+import { splitLine } from "../../../src/tasks/request/words";
 
 const env = new Map([
   ["LONG", "x".repeat(100_000)],

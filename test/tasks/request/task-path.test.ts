@@ -1,4 +1,4 @@
-import { checkPath, checkTarget, isWithin } from "../../src/tasks/task-path.js";
+import { checkPath, checkTarget, isWithin } from "../../../src/tasks/request/task-path.js";
 
 const invalid = expect.objectContaining({ code: "INVALID_ARGUMENT", field: "x" });
 

@@ -1,5 +1,5 @@
-import { DEFAULT_CHROOT } from "../../src/tasks/default-chroot";
-import { MountPlans } from "../../src/tasks/mount-plans";
+import { DEFAULT_CHROOT } from "../../../src/tasks/request/default-chroot";
+import { MountPlans } from "../../../src/tasks/request/mount-plans";
 
 const ALLOWED = [...DEFAULT_CHROOT.map(({ source }) => source), "/srv"].map((path) => ({
   path,

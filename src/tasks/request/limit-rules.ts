@@ -1,6 +1,6 @@
 /** What a limit may be, whatever the host. */
-import { invalidField, missingField } from "./errors.js";
-import type { LimitName, Limits } from "./limits.js";
+import { invalidField, missingField } from "../errors.js";
+import type { LimitName, Limits } from "../limits.js";
 
 const FIELD_NAMES = {
   memoryBytes: "memory_bytes",

@@ -1,4 +1,4 @@
-import { taskEnvironment, type EnvironmentInput } from "../../src/tasks/environment.js";
+import { taskEnvironment, type EnvironmentInput } from "../../../src/tasks/request/environment.js";
 
 function environment(input: Partial<EnvironmentInput> = {}): Record<string, string> {
   return Object.fromEntries(
