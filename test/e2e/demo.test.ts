@@ -1,20 +1,35 @@
 /** What `make demo` runs. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
-import { cgroupMounts } from "../support/daemon";
+import { cgroupMounts, descendants } from "../support/daemon";
 import { itRequires } from "../support/requires";
 
 const STOCKADE = resolve(__dirname, "../../dist/bin/stockade");
 
+/** How often is looked for processes below the demo, in milliseconds. */
+const LOOK_MS = 10;
+
 interface Ended {
   readonly code: unknown;
   readonly output: string;
-  /** Cgroups and temporary files. */
+  /** Every process that was seen below it: daemon, launcher, inits, commands and what they forked. */
+  readonly seen: ReadonlySet<string>;
+  /** Cgroups, temporary files, mounts, and those processes. */
   readonly left: string[];
+}
+
+/** A process by what no other has: its pid and when it was started. undefined: it is a zombie, or has gone. */
+function identify(pid: number): string | undefined {
+  try {
+    const [state, ...fields] = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+    return state === "Z" ? undefined : `process ${pid} of ${fields[18]}`;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Runs the demo; sends it the signal once it has said `after`. */
@@ -25,6 +40,13 @@ async function demo(signal?: NodeJS.Signals, after = ""): Promise<Ended> {
   const child = spawn(STOCKADE, ["demo"], { stdio: ["ignore", "pipe", "inherit"], env });
   let output = "";
   let waiting = signal !== undefined;
+  const seen = new Map<string, number>();
+  const look = setInterval(() => {
+    for (const pid of descendants(child.pid ?? 0)) {
+      const process = identify(pid);
+      if (process !== undefined) seen.set(process, pid);
+    }
+  }, LOOK_MS);
   child.stdout.on("data", (chunk: Buffer) => {
     output += chunk.toString();
     if (!waiting || !output.includes(after)) return;
@@ -32,21 +54,40 @@ async function demo(signal?: NodeJS.Signals, after = ""): Promise<Ended> {
     child.kill(signal);
   });
   const [code] = (await once(child, "close")) as unknown[];
+  clearInterval(look);
+  const alive = [...seen].filter(([process, pid]) => identify(pid) === process).map(([process]) => process);
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
   const cgroups = cgroupMounts().map((mount) => join(mount, `stockade-demo-${child.pid}`));
-  const left = [...cgroups.filter((path) => existsSync(path)), ...readdirSync(temporary)];
+  const left = [
+    ...cgroups.filter((path) => existsSync(path)),
+    ...readdirSync(temporary),
+    ...mounts.filter((line) => line.includes(temporary)),
+    ...alive,
+  ];
   rmSync(temporary, { recursive: true });
-  return { code, output, left };
+  return { code, output, seen: new Set(seen.keys()), left };
 }
 
 it("shows each call with its answer, the output, exit and usage, and leaves nothing", async () => {
-  const { code, output, left } = await demo();
+  const { code, output, seen, left } = await demo();
   expect(code).toBe(0);
   for (const call of ["Configure", "Limit", "Start", "Wait"]) expect(output).toContain(`> ${call} {`);
   expect(output).toContain("--- stdout\nuser:  uid=");
   expect(output).toContain('"exitCode": 7');
   expect(output).toContain('"cpuUser"');
   expect(output).toMatch(/stopped; nothing is left\n$/);
+  // Daemon, launcher, an init and its command at the least.
+  expect(seen.size).toBeGreaterThanOrEqual(4);
   expect(left).toEqual([]);
+});
+
+itRequires(["root", "cgroups"], "shows how the kernel ends a task for want of memory", async () => {
+  const { output } = await demo();
+  const [, oom = ""] = /=== a task that runs out of memory\n(.*?)\n===/s.exec(output) ?? [];
+  const [, wait = ""] = /> Wait \{(.*)$/s.exec(oom) ?? [];
+  expect(wait).toContain('"reason": "EXIT_REASON_OOM_KILLED"');
+  expect(wait).toContain('"oomKilled": true');
+  expect(wait).toContain('"signal": 9');
 });
 
 itRequires(["root", "cgroups"], "stops a fork bomb once it has forked, and no sooner", async () => {
@@ -57,14 +98,16 @@ itRequires(["root", "cgroups"], "stops a fork bomb once it has forked, and no so
   expect(Number(times)).toBeGreaterThanOrEqual(40);
   // Two of the fifty that it may have are its shells.
   expect(Number(times)).toBeLessThanOrEqual(48);
-  expect(bomb).toContain('"reason": "EXIT_REASON_FORCE_STOPPED"');
+  const [, stop = ""] = /> ForceStop \{(.*)$/s.exec(bomb) ?? [];
+  expect(stop).toContain('"reason": "EXIT_REASON_FORCE_STOPPED"');
 });
 
 it.each([
   ["SIGINT", 130],
   ["SIGTERM", 143],
 ] as const)("that is interrupted by %s takes its daemon and its tasks along", async (signal, status) => {
-  const { code, left } = await demo(signal, "> Start {");
+  const { code, seen, left } = await demo(signal, "> Start {");
   expect(code).toBe(status);
+  expect(seen.size).toBeGreaterThanOrEqual(4);
   expect(left).toEqual([]);
 });
