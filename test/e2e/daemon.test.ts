@@ -255,6 +255,8 @@ describe("where it listens", () => {
       [...flags(place), "--listen", tcp, "--insecure-tcp"],
       place.address,
     );
+    // It listens at one address after the other.
+    await until(() => both.logged.includes('"ready"'));
     await expect(health(tcp, "")).resolves.toBe("SERVING");
     using client = new StockadeClient(tcp);
     const { id } = await client.configure(SLEEPER);

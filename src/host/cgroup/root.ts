@@ -15,15 +15,7 @@ import {
   type CgroupMode,
   type CgroupMounts,
 } from "./detect.js";
-import {
-  listDirs,
-  listNames,
-  makeDir,
-  readText,
-  readTextIfThere,
-  writeText,
-  writeTextIfThere,
-} from "./files.js";
+import { listDirs, listNames, makeDir, readText, readTextIfThere, writeText } from "./files.js";
 import { allDirs, childPlace, isEmpty, killAll, removeAll, type CgroupPlace } from "./kill.js";
 import { CgroupsUnusable, makeRoot, removeMade } from "./make-root.js";
 import { parseStackedMajors } from "./usage.js";
@@ -137,7 +129,6 @@ async function open(
 ): Promise<CgroupRoot> {
   const rooms = await makeRoot(mounts, root, made);
   const { place, inits } = rooms;
-  await preferInits(inits);
   const stackedMajors = parseStackedMajors((await readTextIfThere(join(procDir, "devices"))) ?? "");
   const hostFacts = { mounts, rooms, sysBlockDir, stackedMajors };
   const { unenforceable, attach, create } =
@@ -202,21 +193,4 @@ async function renewInits(inits: CgroupPlace): Promise<void> {
   if (inits.v2Dir === undefined) return;
   await removeAll({ ...inits, v1Dirs: [] });
   await makeDir(inits.v2Dir);
-  await preferInits(inits);
-}
-
-/** The largest that the kernel takes: shares on v1, weight on v2. */
-const HEAVIEST = [
-  ["cpu.shares", "262144"],
-  ["cpu.weight", "10000"],
-] as const;
-
-/**
- * The launcher and the inits are waited for by whoever starts or ends a task, and use little: they come before any
- * task that wants all of the processor. A controller that is not there is not missed.
- */
-async function preferInits(inits: CgroupPlace): Promise<void> {
-  for (const dir of allDirs(inits)) {
-    for (const [file, value] of HEAVIEST) await writeTextIfThere(join(dir, file), value);
-  }
 }

@@ -151,20 +151,6 @@ itRequires(
     }),
 );
 
-itRequires(CGROUPS, "the inits come before any task for the processor, after a sweep of them too", () =>
-  withRoot(async (root) => {
-    const weights = (): string[] =>
-      dirsOf(root.inits)
-        .flatMap((dir) => [joinPath(dir, "cpu.shares"), joinPath(dir, "cpu.weight")])
-        .filter(existsSync)
-        .map((file) => readFileSync(file, "utf8").trim());
-    const heaviest = root.unenforceable.has("cpuShares") ? [] : [expect.stringMatching(/^(262144|10000)$/)];
-    expect(weights()).toEqual(heaviest);
-    await root.sweep({ inits: true });
-    expect(weights()).toEqual(heaviest);
-  }),
-);
-
 itRequires(V2, "on v2 every controller that the host has is handed down to the tasks", () =>
   withRoot(async (root) => {
     const task = await root.host.create(randomUUID());
