@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "sys.h"
@@ -10,12 +11,12 @@
 /* A pipe's default size. */
 enum { CHUNK = 65536 };
 
-/* The task may have made it larger. */
-static size_t capacity(const struct output *output)
+/* More than its size may say: what a task splices into it is as large as that is. */
+static size_t content(const struct output *output)
 {
-	int bytes = fcntl(output->pipe, F_GETPIPE_SZ);
+	int bytes;
 
-	return bytes < 0 ? CHUNK : (size_t)bytes;
+	return ioctl(output->pipe, FIONREAD, &bytes) < 0 ? CHUNK : (size_t)bytes;
 }
 
 /* > 0: bytes moved; 0: end of file; -1: errno. */
@@ -57,9 +58,14 @@ size_t move_output(struct output *output)
 
 void drain_output(struct output *output)
 {
-	size_t most = output->pipe < 0 ? 0 : capacity(output);
-	size_t moved = 0;
+	size_t most = output->pipe < 0 ? 0 : content(output);
+	size_t moved = 0, size;
 
-	for (size_t size = 1; output->pipe >= 0 && size > 0 && moved < most; moved += size)
+	if (output->pipe < 0)
+		return;
+	/* Once in any case: an end of file is seen by reading alone. */
+	do {
 		size = move_output(output);
+		moved += size;
+	} while (output->pipe >= 0 && size > 0 && moved < most);
 }

@@ -20,7 +20,7 @@ struct output {
  */
 size_t move_output(struct output *output);
 
-/* The same until the pipe is empty, or has given as much as it can hold: who still writes does not hold up the end. */
+/* The same for all that is in the pipe now: who still writes does not hold up the end. */
 void drain_output(struct output *output);
 
 #endif

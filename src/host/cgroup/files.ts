@@ -2,8 +2,9 @@
  * The one reader and the one writer of cgroup files.
  *
  * What is written, made or removed may wait in the kernel (for reclaim, or for the lock that all cgroups
- * share), so the thread pool does it. A file is read here: the kernel answers from counters in memory, in 10 µs,
- * where the pool takes 50 and 5 times the CPU time. When many are to be read it takes several turns. One `write(2)` carries one value, as the kernel demands.
+ * share), so the thread pool does it. A file of counters is read here: the kernel answers from memory, in 10 µs,
+ * where the pool takes 50 and 5 times the CPU time; when many are to be read it takes several turns. A list of
+ * processes, for which the kernel may have to sort thousands, is the pool's too. One `write(2)` carries one value, as the kernel demands.
  * Errors are Node's own, told apart by `code` ("ENOENT", "EBUSY", …).
  *
  * Source: Documentation/admin-guide/cgroup-v2.rst, "Interface Files".
@@ -18,6 +19,7 @@ const close = promisify(fs.close);
 const mkdir = promisify(fs.mkdir);
 const rmdir = promisify(fs.rmdir);
 const readdir = promisify(fs.readdir);
+const readFile = promisify(fs.readFile);
 
 /** How much of a turn may have gone by when another file is read in it, in milliseconds. */
 const TURN_BUDGET_MS = 0.5;
@@ -76,6 +78,21 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
     if (isGone(error)) return undefined;
     throw error;
   }
+}
+
+/** Reads a whole list of processes, of any length; undefined when there is none, or its cgroup has gone. */
+export async function readListIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Whether a list of processes has none, or is not there. */
+export async function isEmptyList(path: string): Promise<boolean> {
+  return ((await readListIfThere(path)) ?? "") === "";
 }
 
 /** Writes one value in one write(2); the file must be there. Rejects with the kernel's error. */

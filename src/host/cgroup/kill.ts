@@ -9,7 +9,15 @@
  */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { errorCode, listDirs, readTextIfThere, removeDir, writeTextIfThere } from "./files.js";
+import {
+  errorCode,
+  isEmptyList,
+  listDirs,
+  readListIfThere,
+  readTextIfThere,
+  removeDir,
+  writeTextIfThere,
+} from "./files.js";
 import { parseProcCgroup } from "./detect.js";
 import { parseKeyed } from "./usage.js";
 
@@ -52,9 +60,7 @@ export function allDirs(place: CgroupPlace): readonly string[] {
 
 /** True: no process is left, in no hierarchy. A directory that is not there is empty. */
 export async function isEmpty(place: CgroupPlace): Promise<boolean> {
-  const v1 = place.v1Dirs.map(
-    async (dir) => ((await readTextIfThere(join(dir, "cgroup.procs"))) ?? "") === "",
-  );
+  const v1 = place.v1Dirs.map((dir) => isEmptyList(join(dir, "cgroup.procs")));
   // cgroup.events, not cgroup.procs: it counts processes that are dying, and those of child cgroups.
   const v2 = place.v2Dir === undefined ? [] : [isUnpopulated(place.v2Dir)];
   return (await Promise.all([...v1, ...v2])).every((empty) => empty);
@@ -88,7 +94,7 @@ export async function killAll(place: CgroupPlace): Promise<void> {
 async function killFrozen(place: CgroupPlace): Promise<void> {
   try {
     await freeze(place);
-    const lists = await Promise.all(allDirs(place).map((dir) => readTextIfThere(join(dir, "cgroup.procs"))));
+    const lists = await Promise.all(allDirs(place).map((dir) => readListIfThere(join(dir, "cgroup.procs"))));
     const pids = new Set(lists.flatMap((list) => (list ?? "").split("\n").filter((line) => line !== "")));
     for (const pid of pids) await killIfHere(place, Number(pid));
   } finally {
@@ -103,7 +109,7 @@ async function killFrozen(place: CgroupPlace): Promise<void> {
  */
 async function killIfHere(place: CgroupPlace, pid: number): Promise<void> {
   if (!Number.isSafeInteger(pid) || pid <= 1 || pid === process.pid) return;
-  const text = await readTextIfThere(`/proc/${pid}/cgroup`).catch(ignoreEnded);
+  const text = await readListIfThere(`/proc/${pid}/cgroup`).catch(ignoreEnded);
   if (text === undefined || ![...parseProcCgroup(text).values()].some((path) => place.shown.has(path)))
     return;
   try {

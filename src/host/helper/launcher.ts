@@ -135,7 +135,7 @@ export class Launcher implements SandboxHost {
   async create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
     signal.throwIfAborted();
     const task = this.nextTask++;
-    const message = fitting("READ_REQUEST", () => encodeCreate(task, spec, this.defaults));
+    const message = createMessage(task, spec, this.defaults);
     const sandbox = new LauncherSandbox(task, (bytes) => this.send(bytes));
     this.receivers.set(task, (message) => {
       if (message.type === "ENDED") this.receivers.delete(task);
@@ -340,6 +340,11 @@ class LauncherSandbox implements Sandbox {
     this.exitedDeferred.resolve(undefined);
     this.endedDeferred.resolve(undefined);
   }
+}
+
+/** On its own, so that nothing which lives as long as the task closes over the request. */
+function createMessage(task: bigint, spec: SandboxSpec, defaults: SandboxDefaults): Buffer {
+  return fitting("READ_REQUEST", () => encodeCreate(task, spec, defaults));
 }
 
 /** A message that is larger than the launcher takes is a fault of the step it is for. */

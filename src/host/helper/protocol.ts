@@ -11,7 +11,7 @@ import { BodyReader, BodyWriter, MESSAGE_SIZE_MAX } from "./wire.js";
 
 export { MESSAGE_SIZE_MAX };
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 export const HEADER_SIZE = 16;
 
 export const TO_LAUNCHER = { CREATE: 1, START: 2, SIGNAL: 3, KILL_INIT: 4, REMOVE: 5 } as const;

@@ -24,45 +24,46 @@ const ESCAPED_IN_DOUBLE_QUOTES = '$`"\\';
  */
 export function splitLine(line: string): readonly string[] {
   const words: string[] = [];
-  let word: string | undefined;
+  // Joined at its end: what is put together piece by piece is kept in pieces, at many times its length.
+  let word: string[] | undefined;
   for (let at = 0; at < line.length;) {
     const first = line[at];
     switch (first) {
       case " ":
       case "\t":
       case "\n":
-        if (word !== undefined) words.push(word);
+        if (word !== undefined) words.push(word.join(""));
         word = undefined;
         at += 1;
         break;
       case "'": {
         const end = line.indexOf("'", at + 1);
         if (end === -1) throw unterminated("single");
-        word = (word ?? "") + literal(line.slice(at + 1, end));
+        (word ??= []).push(literal(line.slice(at + 1, end)));
         at = end + 1;
         break;
       }
       case '"': {
         const [text, end] = doubleQuoted(line, at + 1);
-        word = (word ?? "") + text;
+        (word ??= []).push(text);
         at = end;
         break;
       }
       case "\\": {
         const escaped = characterAt(line, at + 1);
         if (escaped === "") throw invalidField("command_line", "command_line ends in a backslash");
-        if (escaped !== "\n") word = (word ?? "") + literal(escaped);
+        if (escaped !== "\n") (word ??= []).push(literal(escaped));
         at += 1 + escaped.length;
         break;
       }
       default: {
         const end = endOfPlain(line, at);
-        word = (word ?? "") + line.slice(at, end);
+        (word ??= []).push(line.slice(at, end));
         at = end;
       }
     }
   }
-  if (word !== undefined) words.push(word);
+  if (word !== undefined) words.push(word.join(""));
   return words;
 }
 
@@ -84,16 +85,16 @@ function literal(text: string): string {
 /** What is between double quotes, and the index after the closing one. */
 function doubleQuoted(line: string, from: number): readonly [string, number] {
   // The quotes end a name that began before them, as in `$A"B"`, and one that began between them.
-  let text = BREAK;
+  const pieces = [BREAK];
   for (let at = from; ;) {
     let end = at;
     while (end < line.length && line[end] !== '"' && line[end] !== "\\") end += 1;
     if (end === line.length) throw unterminated("double");
-    text += line.slice(at, end);
-    if (line[end] === '"') return [text + BREAK, end + 1];
+    pieces.push(line.slice(at, end));
+    if (line[end] === '"') return [pieces.join("") + BREAK, end + 1];
     const next = line[end + 1] ?? "";
-    if (next !== "" && ESCAPED_IN_DOUBLE_QUOTES.includes(next)) text += literal(next);
-    else if (next !== "\n") text += literal(`\\${next}`);
+    if (next !== "" && ESCAPED_IN_DOUBLE_QUOTES.includes(next)) pieces.push(literal(next));
+    else if (next !== "\n") pieces.push(literal(`\\${next}`));
     at = end + 1 + next.length;
   }
 }

@@ -17,6 +17,7 @@ import type { Launcher } from "../../../src/host/helper/launcher";
 import { TO_LAUNCHER } from "../../../src/host/helper/protocol";
 import type { SandboxSpec } from "../../../src/tasks/ports";
 import { descendants, descriptors, until } from "../../support/daemon";
+import { collectGarbage } from "../../support/gc";
 import { itRequires } from "../../support/requires";
 import { CGROUPS, withTask } from "../cgroup/support";
 import { HELPER, TestLauncher } from "./support";
@@ -151,6 +152,19 @@ describe("the launcher", () => {
     const theirs = links(fixture.pid).filter((link) => /^(socket|pipe):/.test(link));
     expect(theirs).not.toHaveLength(0);
     expect(own.filter((link) => theirs.includes(link))).toEqual([]);
+  });
+
+  it("holds nothing of a request for as long as its task is known", async () => {
+    let spec: SandboxSpec | undefined = fixture.spec({ groups: [] });
+    const groups = new WeakRef(spec.groups);
+    const sandbox = await launcher.create(spec, new AbortController().signal);
+    spec = undefined;
+    await until(() => {
+      collectGarbage();
+      return groups.deref() === undefined;
+    });
+    sandbox.killInit();
+    await sandbox.ended;
   });
 
   itRequires("root", "can gain no capability by executing a file, nor can what it forks", async () => {

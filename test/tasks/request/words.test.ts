@@ -1,6 +1,7 @@
 import { COMMAND_LINE_BYTES_MAX } from "../../../src/tasks/request/exec-limits.js";
 import { TaskError } from "../../../src/tasks/errors.js";
 import { HelperFault } from "../../../src/tasks/ports.js";
+import { collectGarbage } from "../../support/gc";
 import { plainWord, replaceWord, splitLine } from "../../../src/tasks/request/words.js";
 import { SLOW } from "../../support/requires.js";
 
@@ -169,4 +170,14 @@ describe("a command line", () => {
     expect(splitWords(line, ENV)).toHaveLength(150_000);
     expect(process.cpuUsage(start).user).toBeLessThan(5_000_000);
   });
+});
+
+it("takes no more memory than the line, however it is put together", () => {
+  const line = `true ${"\\x".repeat(65_000)}`;
+  splitLine(line);
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  const kept = Array.from({ length: 20 }, () => splitLine(line));
+  collectGarbage();
+  expect((process.memoryUsage().heapUsed - before) / kept.length).toBeLessThan(4 * line.length);
 });
