@@ -82,9 +82,11 @@ export class Peers {
   rows(cycle: number): Row[] {
     return this.peers.flatMap((peer) => {
       const row = peer.row();
-      if (peer.name !== "crun" || "skipped" in row) return [row];
-      const what = "  cycle / crun, p50";
-      return [row, { key: "cycle_per_crun", what, value: cycle / row.value, unit: "", target: 1 }];
+      if (peer.name !== "crun") return [row];
+      const ratio = { key: "cycle_per_crun", what: "  cycle / crun, p50" };
+      return "skipped" in row
+        ? [row, { ...ratio, skipped: row.skipped }]
+        : [row, { ...ratio, value: cycle / row.value, unit: "", target: 1 }];
     });
   }
 }
