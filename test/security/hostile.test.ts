@@ -274,7 +274,7 @@ const ENDS: readonly End[] = [
   ["zombie_of_tracer 51", "is kept a zombie by a child that traces it", exited(51)],
   ["close_all 47", "leaves a child in a session without a descriptor", exited(47)],
   ["close_output 48", "closes its output at once", exited(48)],
-  ["zombies 49", "leaves a thousand zombies", exited(49)],
+  ["zombies 49", "leaves five hundred zombies", exited(49)],
   ["subreaper 50", "takes its orphans from init", exited(50)],
   ["sibling 54", "has siblings, of which one ends before it", exited(54)],
   ["traced_by_init 52", "has init for its tracer", exited(52)],

@@ -15,7 +15,7 @@ import type { Socket } from "node:net";
 
 import type { Launcher } from "../../../src/host/helper/launcher";
 import { TO_LAUNCHER } from "../../../src/host/helper/protocol";
-import type { SandboxSpec } from "../../../src/tasks/ports";
+import type { Sandbox, SandboxSpec } from "../../../src/tasks/ports";
 import { descendants, descriptors, until } from "../../support/daemon";
 import { collectGarbage } from "../../support/gc";
 import { itRequires } from "../../support/requires";
@@ -155,10 +155,11 @@ describe("the launcher", () => {
   });
 
   it("holds nothing of a request for as long as its task is known", async () => {
-    let spec: SandboxSpec | undefined = fixture.spec({ groups: [] });
-    const groups = new WeakRef(spec.groups);
-    const sandbox = await launcher.create(spec, new AbortController().signal);
-    spec = undefined;
+    const make = async (spec: SandboxSpec): Promise<[Sandbox, WeakRef<readonly number[]>]> => [
+      await launcher.create(spec, new AbortController().signal),
+      new WeakRef(spec.groups),
+    ];
+    const [sandbox, groups] = await make(fixture.spec({ groups: [] }));
     await until(() => {
       collectGarbage();
       return groups.deref() === undefined;
