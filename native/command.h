@@ -18,9 +18,9 @@ struct command {
 static const char root_is_there = 'r';
 
 /*
- * Makes ready what needs no root, waits over the gate for the root; makes ready the rest, says so
- * (a fault with STEP_OK), waits for the size of START's body (u64), and executes it. A fault is one record over the gate; what
- * closes the gate without one is exec, or its death: init asks the kernel which.
+ * Makes ready what needs no root, waits over the gate for the root; makes ready the rest, says so (a fault with
+ * STEP_OK), waits for the size of START's body (u64), and executes it. A fault is one record over the gate; what closes
+ * the gate without one is exec, or its death: init asks the kernel which.
  */
 _Noreturn void run_command(struct command *command);
 

@@ -64,9 +64,9 @@ struct init {
 	int signals;
 	int command_pidfd;
 	pid_t command;
-	bool let_go; /* START has been passed on */
-	bool lets_gather;
-	bool ended; /* the main process has, be it reaped or not */
+	bool let_go;	  /* START has been passed on */
+	bool lets_gather; /* its output was in crumbs */
+	bool ended;	  /* the main process has, be it reaped or not */
 	struct exit_record exit;
 };
 

@@ -6,9 +6,9 @@
  *
  * EXITED is init's word, passed on, so that the daemon reads what the task used while the
  * kernel takes its namespaces. ENDED is said once per CREATE, when init has been reaped:
- * nothing of the task's pid namespace is alive then. When the daemon closes its end, the launcher exits at once;
- * inits whose command has not started, or that have no cgroup to be found by, see their
- * control pair close and give up; the others go on without it.
+ * nothing of the task's pid namespace is alive then. When the daemon closes its end, the
+ * launcher exits at once; inits whose command has not started, or that have no cgroup to be
+ * found by, see their control pair close and give up; the others go on without it.
  */
 #define _GNU_SOURCE
 #include "launcher.h"

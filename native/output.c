@@ -58,11 +58,11 @@ size_t move_output(struct output *output)
 
 void drain_output(struct output *output)
 {
-	size_t most = output->pipe < 0 ? 0 : content(output);
-	size_t moved = 0, size;
+	size_t most, moved = 0, size;
 
 	if (output->pipe < 0)
 		return;
+	most = content(output);
 	/* Once in any case: an end of file is seen by reading alone. */
 	do {
 		size = move_output(output);
