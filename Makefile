@@ -1,11 +1,12 @@
 # What people and continuous integration run; each target starts with what it needs.
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build demo test test-long lint format clean preflight
+.PHONY: build demo docs test test-long lint format clean preflight
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*')
 PROTOS := $(shell find proto -name '*.proto')
+API_REFERENCE := buf build -o -\#format=json | node docs/api-reference.mjs
 C_FORMAT := clang-format
 C_FILES := $(shell find native test/native test/fixtures bench -name '*.[ch]')
 PROGRAMS := dist/bin/stockaded dist/bin/stockade dist/bin/stockade-helper
@@ -14,6 +15,7 @@ build: preflight $(PROGRAMS) dist/js/.stamp
 
 include native/native.mk
 include bench/bench.mk
+include native/systemd/install.mk
 
 # Says in one line what must be installed first, before a compiler would in many.
 preflight:
@@ -25,7 +27,9 @@ node_modules/.stamp: package-lock.json | preflight
 
 src/gen/.stamp: $(PROTOS) buf.yaml buf.gen.yaml node_modules/.stamp
 	rm -rf src/gen
-	buf generate --include-imports
+	buf generate --include-imports --exclude-path proto/grpc
+	@printf '/** A google.protobuf.FileDescriptorSet of proto/, with its comments, in base64. */\nexport const DESCRIPTORS =\n  "%s";\n' \
+		"$$(buf build -o -#format=binpb | base64 -w 0)" >src/gen/descriptors.ts
 	@touch $@
 
 dist/js/.stamp: $(SOURCES) tsconfig.json src/gen/.stamp
@@ -45,6 +49,7 @@ demo: build
 	dist/bin/stockade demo
 
 test: build native-test
+	@.ci/preflight openssl
 	jest
 
 # What takes longer than ten minutes.
@@ -58,8 +63,14 @@ lint: preflight node_modules/.stamp src/gen/.stamp dist/bin/stockade-helper
 	eslint --max-warnings 0 .
 	prettier --check --log-level warn .
 	buf lint
+	$(API_REFERENCE) | diff docs/api.md -
 	$(C_FORMAT) --dry-run -Werror $(C_FILES)
 	jest test/structure
+
+# The API's reference, which is committed, and the SDK's, in dist/docs; a warning is an error.
+docs: node_modules/.stamp src/gen/.stamp
+	$(API_REFERENCE) >docs/api.md
+	typedoc --options docs/typedoc.json
 
 format: node_modules/.stamp
 	@.ci/preflight clang-format

@@ -8,6 +8,8 @@ module.exports = {
   testMatch: ["<rootDir>/test/!(chaos|long|vm)/**/*.test.ts"],
   transform: { "^.+\\.ts$": ["ts-jest", { tsconfig: "<rootDir>/test/tsconfig.json" }] },
   moduleNameMapper: { "^(\\.{1,2}/.*)\\.js$": "$1" },
+  // The emulated machines of test/vm find there what this one has compiled.
+  cacheDirectory: "<rootDir>/.cache/jest",
   setupFiles: ["<rootDir>/test/support/early-node.js"],
   modulePathIgnorePatterns: ["<rootDir>/dist", "<rootDir>/.cache"],
   reporters: ["default", "<rootDir>/test/support/reporter.js"],

@@ -14,9 +14,14 @@ dist/bench/.stamp: $(wildcard bench/*.ts) bench/tsconfig.json dist/js/.stamp
 	tsc -p bench
 	@touch $@
 
-.PHONY: bench bench-build
+.PHONY: bench bench-build soak
 bench-build: build $(BENCH_PROGRAMS) dist/bench/.stamp
 
 # BENCH_ARGS=--quick: in less than a minute, and coarser.
 bench: bench-build
 	node dist/bench/bench/main.js $(BENCH_ARGS)
+
+# MINUTES: how long.
+MINUTES := 10
+soak: build dist/bench/.stamp
+	node dist/bench/bench/soak.js $(MINUTES)

@@ -1,4 +1,6 @@
 /** The floor: floor.c, given what the launcher would be given for a default Configure. */
+import { Readable } from "node:stream";
+
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -8,6 +10,7 @@ import { encodeCreate, HEADER_SIZE } from "../src/host/helper/protocol.js";
 import { LinuxPaths } from "../src/host/host-paths.js";
 import { HostUsers } from "../src/host/users.js";
 import { toConfigureInput } from "../src/rpc/convert.js";
+import { LOCAL_ADMIN } from "../src/tasks/access/identity";
 import { Executor } from "../src/tasks/executor.js";
 import type { SandboxSpec } from "../src/tasks/ports.js";
 import { ConfigureRequest } from "../src/gen/executor/v1/executor.js";
@@ -42,17 +45,37 @@ export class Floor {
           captured = spec;
           return Promise.reject(new Error("captured"));
         },
+        attach: () => Promise.resolve(undefined),
+        killStrays: () => Promise.resolve(),
         remove: () => Promise.resolve(),
+        collect: () => Promise.reject(new Error("not called")),
       },
       paths: new LinuxPaths(directory),
       cgroups: root.host,
-      records: { create: () => Promise.resolve(directory), remove: () => Promise.resolve() },
+      records: {
+        directoryOf: () => directory,
+        create: () => Promise.resolve(),
+        write: () => Promise.resolve(),
+        sync: () => undefined,
+        readExit: () => Promise.resolve(undefined),
+        watchExit: () => () => undefined,
+        load: () => Promise.resolve({ records: [], newer: [], unreadable: [] }),
+        flush: () => Promise.resolve(),
+        remove: () => Promise.resolve(),
+      },
+      outputs: { openOutput: () => Promise.reject(new Error("there is no output")) },
+      collected: {
+        roomForCollected: () => Promise.reject(new Error("not called")),
+        readCollected: () => Readable.from([]),
+        removeCollected: () => Promise.resolve(),
+      },
+      bootId: "",
       log: { info: () => undefined, error: () => undefined },
       unenforced: [],
       retention: config,
     });
     const input = toConfigureInput(ConfigureRequest.fromPartial(freshTask()));
-    await executor.configure(input, new AbortController().signal).catch((error: unknown) => {
+    await executor.configure(input, new AbortController().signal, LOCAL_ADMIN).catch((error: unknown) => {
       if (captured === undefined) throw error;
     });
     if (captured === undefined) throw new TypeError("Configure has made no sandbox");

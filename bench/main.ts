@@ -1,16 +1,28 @@
 /** Measures everything, prints a table, and writes it as JSON. `--quick`: coarser, in less than a minute. */
 import { measureIdle } from "./idle.js";
 import { measureLatency } from "./latency.js";
+import { measureLogs } from "./logs.js";
 import { FULL, QUICK, RESULTS, type BenchOptions } from "./options.js";
-import { Resources } from "./resources.js";
+import { measureRecovery } from "./recovery.js";
+import type { Resources } from "./resources.js";
 import { tableOf, writeResults, type Row } from "./rows.js";
 import { measureTurns } from "./turns.js";
+import { withResources } from "./with-resources.js";
 
 type Measurement = (options: BenchOptions, resources: Resources) => Promise<Row[]>;
 
-const MEASUREMENTS: readonly Measurement[] = [measureLatency, measureTurns, measureIdle];
+const MEASUREMENTS: readonly Measurement[] = [
+  measureLatency,
+  measureTurns,
+  measureLogs,
+  measureIdle,
+  measureRecovery,
+];
 
-async function main(quick: boolean): Promise<void> {
+async function main(args: readonly string[]): Promise<void> {
+  const quick = args.includes("--quick");
+  const unknown = args.find((arg) => arg !== "--quick");
+  if (unknown !== undefined) throw new Error(`there is no '${unknown}', only --quick`);
   if (process.geteuid?.() !== 0) throw new Error("limits and cgroups need root: run it as root");
   const rows: Row[] = [];
   for (const measure of MEASUREMENTS) {
@@ -21,31 +33,7 @@ async function main(quick: boolean): Promise<void> {
   await writeResults(RESULTS, quick, rows);
 }
 
-/** What was made goes when the work ends, fails, or is interrupted. */
-async function withResources<T>(work: (resources: Resources) => Promise<T>): Promise<T> {
-  const resources = new Resources();
-  const interruption = defer();
-  process.on("SIGINT", interruption.reject).on("SIGTERM", interruption.reject);
-  const working = work(resources);
-  try {
-    return await Promise.race([working, interruption.promise]);
-  } finally {
-    await resources[Symbol.asyncDispose]();
-    // Of work that was interrupted, whatever is still under way fails now.
-    await working.catch(() => undefined);
-    process.off("SIGINT", interruption.reject).off("SIGTERM", interruption.reject);
-  }
-}
-
-function defer(): { readonly promise: Promise<never>; readonly reject: (signal: NodeJS.Signals) => void } {
-  let refuse: (error: Error) => void = () => undefined;
-  const promise = new Promise<never>((_resolve, reject) => {
-    refuse = reject;
-  });
-  return { promise, reject: (signal) => refuse(new Error(`interrupted by ${signal}`)) };
-}
-
-main(process.argv.includes("--quick")).then(
+main(process.argv.slice(2)).then(
   () => process.exit(0),
   (error: unknown) => {
     process.stderr.write(`bench: ${error instanceof Error ? error.message : String(error)}\n`);

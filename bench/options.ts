@@ -16,6 +16,15 @@ export interface BenchOptions {
   /** Tasks of the run that the event loop's turns are measured in. */
   readonly turnTasks: number;
   readonly idleTasks: number;
+  /** Tasks that run when their daemon is killed. */
+  readonly recoveredTasks: number;
+  /** How much is streamed, and how often. */
+  readonly logBytes: number;
+  readonly logRounds: number;
+  /** How many follow one task at once; together they are sent `logBytes`. */
+  readonly logFollowers: number;
+  /** Writes whose followers are to hear of them soon. */
+  readonly firstBytes: number;
 }
 
 export const FULL: BenchOptions = {
@@ -29,6 +38,11 @@ export const FULL: BenchOptions = {
   tasksAtOnce: 1000,
   turnTasks: 2000,
   idleTasks: 500,
+  recoveredTasks: 1000,
+  logBytes: 200_000_000,
+  logRounds: 5,
+  logFollowers: 200,
+  firstBytes: 100,
 };
 
 export const QUICK: BenchOptions = {
@@ -42,6 +56,11 @@ export const QUICK: BenchOptions = {
   tasksAtOnce: 100,
   turnTasks: 200,
   idleTasks: 50,
+  recoveredTasks: 100,
+  logBytes: 50_000_000,
+  logRounds: 3,
+  logFollowers: 200,
+  firstBytes: 20,
 };
 
 /** The command of every task but the idle ones. */
@@ -55,6 +74,16 @@ export const TURN_LANES = 32;
 
 /** No turn of the event loop may use more, in milliseconds of its thread's CPU time outside garbage collection. */
 export const TURN_MAX_MS = 5;
+
+/** A start may take so much longer for the tasks that it finds, in seconds. */
+export const RECOVERY_MAX_S = 1;
+
+/** What Logs sends in one message, in bytes. */
+export const CHUNK_BYTES = 65_536;
+
+/** How many times as fast as the log's the bare stream may be, and how late a follower may hear of a write, in milliseconds. */
+export const STREAM_MAX_TIMES = 1.43;
+export const FIRST_BYTE_MAX_MS = 2;
 
 /** A cycle may take so many floors and so many bare calls. */
 export const CYCLE_FLOORS = 2.5;

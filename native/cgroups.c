@@ -13,7 +13,7 @@ enum { PATH_SIZE = 4096, PROC_CGROUP_SIZE = 16384 };
 
 int open_cgroups(const struct spec *spec, struct cgroup_fds *ret_fds, struct fault *reterr)
 {
-	struct cgroup_fds fds = {.v2 = -1};
+	struct cgroup_fds fds = {.v2 = -1, .cpu_time = -1};
 	uint32_t index = 0;
 
 	if (spec->cgroup_v2[0] != '\0') {
@@ -38,6 +38,11 @@ int open_cgroups(const struct spec *spec, struct cgroup_fds *ret_fds, struct fau
 			goto failed;
 		fds.v1_count++;
 	}
+	if (spec->cpu_time_ns > 0) {
+		fds.cpu_time = open(spec->cpu_time_file, O_RDONLY | O_CLOEXEC);
+		if (fds.cpu_time < 0)
+			goto failed;
+	}
 	*ret_fds = fds;
 	return 0;
 failed:
@@ -52,6 +57,7 @@ void close_cgroups(struct cgroup_fds *fds)
 	for (size_t i = 0; i < fds->v1_count; i++)
 		close_fd(&fds->v1[i]);
 	fds->v1_count = 0;
+	close_fd(&fds->cpu_time);
 }
 
 /*

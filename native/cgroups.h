@@ -12,6 +12,7 @@ struct cgroup_fds {
 	int v2;		     /* the directory, to be born into; -1: none */
 	int v1[CGROUPS_MAX]; /* each "tasks", to be written */
 	size_t v1_count;
+	int cpu_time; /* the file that counts it; -1: it is not limited */
 };
 
 int open_cgroups(const struct spec *spec, struct cgroup_fds *ret_fds, struct fault *reterr);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -13,12 +14,13 @@
 #include <unistd.h>
 
 #include "credentials.h"
+#include "files.h"
 #include "message.h"
 #include "process.h"
 #include "protocol.h"
 #include "sys.h"
 
-enum { PATH_SIZE = 4096 };
+enum { PATH_SIZE = 4096, FD_PATH_SIZE = 32 };
 
 /* The shell's, for a program that was not found; nobody sees it but a debugger. */
 #define EXIT_NOT_EXECUTED 127
@@ -104,15 +106,37 @@ static int reset_process(struct command *command, struct fault *reterr)
 	return 0;
 }
 
+/*
+ * In memory that the task pays for, as it is made in its cgroup. Sealed and the task's user's: what opens /dev/stdin
+ * again can read it from its beginning, and nothing can change it.
+ */
+static int open_memory_stdin(const struct spec *spec)
+{
+	int memory = memfd_create("stdin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char path[FD_PATH_SIZE];
+	int fd = -1;
+
+	if (memory < 0)
+		return -1;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", memory);
+	if (write_all(memory, spec->stdin_bytes, spec->stdin_size) == 0 &&
+	    fchown(memory, spec->uid, spec->gid) == 0 &&
+	    fcntl(memory, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0)
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	close_fd(&memory);
+	return fd;
+}
+
 static int set_stdio(struct command *command, struct fault *reterr)
 {
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	const struct spec *spec = command->spec;
+	int input = spec->stdin_size > 0 ? open_memory_stdin(spec) : open("/dev/null", O_RDONLY | O_CLOEXEC);
 	int keep[5];
 
-	if (null < 0 || dup2(null, 0) < 0 || dup2(command->output[0], 1) < 0 ||
+	if (input < 0 || dup2(input, 0) < 0 || dup2(command->output[0], 1) < 0 ||
 	    dup2(command->output[1], 2) < 0) {
 		(void)fail(reterr, STEP_SET_STDIO);
-		close_fd(&null);
+		close_fd(&input);
 		return -1;
 	}
 	keep[0] = 0;
@@ -157,6 +181,12 @@ static int verify(struct command *command, struct fault *reterr)
 	return verify_identity(&identity, reterr, STEP_VERIFY_CREDENTIALS);
 }
 
+/* By the command itself: what the task's user may not do there is not done for him. */
+static int write_request_files(struct command *command, struct fault *reterr)
+{
+	return write_files(command->spec, reterr);
+}
+
 /* As the task's user: what it may not enter, it does not start in. */
 static int enter_work_dir(struct command *command, struct fault *reterr)
 {
@@ -165,9 +195,16 @@ static int enter_work_dir(struct command *command, struct fault *reterr)
 	return 0;
 }
 
+/* Nothing that a request can ask for fails any more: files of an earlier run give way. */
+static int place_request_files(struct command *command, struct fault *reterr)
+{
+	return place_files(command->spec, reterr);
+}
+
 static int (*const steps[])(struct command *, struct fault *) = {
-	join,	       unshare_net_ns, raise_loopback,	enter_root, verify_joined, unshare_cgroup_ns,
-	reset_process, set_stdio,      set_credentials, drop,	    verify,	   enter_work_dir,
+	join,		unshare_net_ns,	     raise_loopback,  enter_root, verify_joined, unshare_cgroup_ns,
+	reset_process,	set_stdio,	     set_credentials, drop,	  verify,	 write_request_files,
+	enter_work_dir, place_request_files,
 };
 
 struct start {
@@ -309,9 +346,12 @@ static int run(struct command *command, struct fault *reterr)
 	uint64_t size;
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
-		if (steps[i](command, reterr) < 0)
+		if (steps[i](command, reterr) < 0) {
+			discard_files(command->spec);
 			return -1;
+		}
 	}
+	forget_body(command->spec);
 	if (await_start(command->gate, &size, reterr) < 0 || read_start(command, size, &start, reterr) < 0)
 		return -1;
 	return execute(&start, reterr);

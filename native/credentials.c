@@ -40,6 +40,11 @@ static int set_capabilities(uint64_t capabilities)
 	return (int)syscall(SYS_capset, &header, data);
 }
 
+int clear_capabilities(void)
+{
+	return set_capabilities(0);
+}
+
 /* To drop one makes new credentials, which takes far longer than to see that it is not there. */
 int clear_bounding_set(void)
 {

@@ -18,6 +18,8 @@ struct identity {
 /* What is in it could be had by executing a file; needs CAP_SETPCAP. -1 with errno. */
 int clear_bounding_set(void);
 int set_ids(const struct identity *identity, struct fault *reterr, enum step step);
+/* Takes all of its own from a process, which need not have any. -1 with errno. */
+int clear_capabilities(void);
 /* Leaves just the identity's capabilities, and no way to gain others. */
 int drop_capabilities(const struct identity *identity, struct fault *reterr, enum step step);
 int verify_identity(const struct identity *identity, struct fault *reterr, enum step step);

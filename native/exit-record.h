@@ -1,8 +1,10 @@
 /*
  * The exit record: the file "exit" in a task's record directory. Init writes it whole,
  * zeroed in "pending" form, before the command may start, and overwrites it with one
- * pwrite when the main process has been reaped and its output drained: same size, so a
- * full disk cannot lose it. Little endian, no padding.
+ * pwrite when that has started, before the log loses output, before the task is killed for
+ * a time limit, and when the main process has been reaped and its output drained: same
+ * size, so a full disk cannot lose it.
+ * Little endian, no padding.
  */
 #ifndef STOCKADE_EXIT_RECORD_H
 #define STOCKADE_EXIT_RECORD_H
@@ -15,6 +17,11 @@
 
 #define EXIT_ENDED 1u	/* wait_status and exited_ns are valid */
 #define EXIT_STARTED 2u /* exec succeeded; started_ns is valid */
+#define EXIT_LET_GO 4u	/* alone: whether the command was executed is not known */
+/* Why init kills the task; written before it does. */
+#define EXIT_TIMED_OUT 8u
+#define EXIT_CPU_TIME 16u
+#define EXIT_LIMITED 32u /* init keeps a time limit, and may yet write one of these two */
 
 struct exit_record {
 	uint32_t magic;
@@ -23,6 +30,7 @@ struct exit_record {
 	int32_t wait_status; /* of the main process, as wait4 gives it */
 	uint64_t started_ns; /* CLOCK_REALTIME */
 	uint64_t exited_ns;  /* CLOCK_REALTIME */
+	/* All that the task has written; of it, from the first byte on, what the log does not hold any more. */
 	uint64_t stdout_bytes;
 	uint64_t stderr_bytes;
 	uint64_t stdout_dropped;

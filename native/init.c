@@ -10,6 +10,7 @@
  *   gate      the command's last word before exec, or its closing.
  *   signals   SIGCHLD: reaps whatever ends; with the main process, the task ends.
  *   command   the main process has ended, though a tracer that does not wait keeps it from being reaped.
+ *   time      a limit of the task's may have been reached: it is ended then, whoever else is there.
  *   pipes     output, moved to the logs.
  *
  * The end: what is left in the pid namespace is killed and reaped, the pipes drained of
@@ -48,6 +49,7 @@
 #include "record.h"
 #include "sys.h"
 #include "taskdir.h"
+#include "time-limits.h"
 
 struct init {
 	const struct spec *spec;
@@ -59,6 +61,7 @@ struct init {
 	struct task_root root;
 	int write_ends[2];
 	struct output outputs[2];
+	struct time_limits limits;
 	int gate;
 	int proc;
 	int signals;
@@ -66,7 +69,7 @@ struct init {
 	pid_t command;
 	bool let_go;	  /* START has been passed on */
 	bool lets_gather; /* its output was in crumbs */
-	bool ended;	  /* the main process has, be it reaped or not */
+	bool over;	  /* the main process has ended, be it reaped or not, or its time has */
 	struct exit_record exit;
 };
 
@@ -78,9 +81,14 @@ static bool in_user_ns(const struct init *init)
 static int close_inherited(struct init *init, struct fault *reterr)
 {
 	/* 0, 1, 2 hold their places until the end, so that nothing else gets their numbers. */
-	int keep[6 + CGROUPS_MAX] = {
-		0, 1, 2, init->channels.control, init->channels.start_data, init->cgroups.v2};
-	size_t count = 6;
+	int keep[7 + CGROUPS_MAX] = {0,
+				     1,
+				     2,
+				     init->channels.control,
+				     init->channels.start_data,
+				     init->cgroups.v2,
+				     init->cgroups.cpu_time};
+	size_t count = 7;
 
 	for (size_t i = 0; i < init->cgroups.v1_count; i++)
 		keep[count++] = init->cgroups.v1[i];
@@ -157,14 +165,30 @@ static int create_pipes(struct init *init, struct fault *reterr)
 
 		if (pipe2(ends, O_CLOEXEC) < 0)
 			return fail_at(reterr, STEP_CREATE_PIPES, i);
-		init->outputs[i].pipe = ends[0];
-		init->outputs[i].log = init->record.log[i];
-		init->outputs[i].cap = init->spec->log_bytes;
+		init->outputs[i] = (struct output){
+			.pipe = ends[0],
+			.log = init->record.log[i],
+			.cap = init->spec->log_bytes,
+			.start = i == 0 ? &init->exit.stdout_dropped : &init->exit.stderr_dropped,
+			.end = i == 0 ? &init->exit.stdout_bytes : &init->exit.stderr_bytes,
+			.record = &init->exit,
+			.record_fd = init->record.exit,
+		};
 		init->write_ends[i] = ends[1];
 		if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0 ||
 		    fchown(ends[1], init->spec->uid, init->spec->gid) < 0)
 			return fail_at(reterr, STEP_CREATE_PIPES, i);
 	}
+	return 0;
+}
+
+/* What it holds the command inherits, and closes with all else. */
+static int set_timer(struct init *init, struct fault *reterr)
+{
+	if (make_time_limits(init->spec, init->cgroups.cpu_time, &init->limits, reterr) < 0)
+		return -1;
+	if (init->limits.timer >= 0)
+		init->exit.flags |= EXIT_LIMITED; /* written when the command is let go */
 	return 0;
 }
 
@@ -348,9 +372,18 @@ static int drop_privileges(struct init *init, struct fault *reterr)
 {
 	struct identity identity = own_identity(init);
 	int keep[] = {
-		init->channels.control, init->record.exit,     init->record.log[0], init->record.log[1],
-		init->outputs[0].pipe,	init->outputs[1].pipe, init->gate,	    init->proc,
-		init->signals,		init->command_pidfd,
+		init->channels.control,
+		init->record.exit,
+		init->record.log[0],
+		init->record.log[1],
+		init->outputs[0].pipe,
+		init->outputs[1].pipe,
+		init->gate,
+		init->proc,
+		init->signals,
+		init->command_pidfd,
+		init->limits.timer,
+		init->limits.cpu_time_file,
 	};
 
 	if (close_all_but(keep, sizeof(keep) / sizeof(*keep)) < 0)
@@ -375,6 +408,15 @@ static int verify_privileges(struct init *init, struct fault *reterr)
 	return verify_identity(&identity, reterr, STEP_VERIFY_INIT);
 }
 
+/*
+ * What sending says where the launcher has gone: as a rule EPIPE; ECONNRESET, once, if it left something unread. A
+ * kernel older than 6.2 can answer the others too, to who sends as it goes.
+ */
+static bool says_gone(int error)
+{
+	return error == EPIPE || error == ECONNRESET || error == ECONNREFUSED || error == ENOTCONN;
+}
+
 /* A launcher that is not there to hear it is not missed. */
 static int say(struct init *init, const struct from_init *words)
 {
@@ -382,7 +424,7 @@ static int say(struct init *init, const struct from_init *words)
 			       ? 0
 			       : send(init->channels.control, words, sizeof(*words), MSG_NOSIGNAL);
 
-	return size < 0 && errno != EPIPE && errno != ECONNRESET ? -1 : 0;
+	return size < 0 && !says_gone(errno) ? -1 : 0;
 }
 
 static int report_ready(struct init *init, struct fault *reterr)
@@ -409,13 +451,34 @@ static int report_ready(struct init *init, struct fault *reterr)
 	return 0;
 }
 
+/*
+ * Until the command has been told to go, init ends with its launcher, in whatever it is doing: nobody else knows of
+ * it. The kernel forgets that when ids change. A launcher that had gone before is missed when it is to be told.
+ */
+static int tie_to_launcher(struct init *init, struct fault *reterr)
+{
+	(void)init;
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return fail(reterr, STEP_TIE_TO_LAUNCHER);
+	return 0;
+}
+
+static int untie(struct fault *reterr)
+{
+	if (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0)
+		return fail(reterr, STEP_TIE_TO_LAUNCHER);
+	return 0;
+}
+
 static int (*const steps[])(struct init *, struct fault *) = {
 	close_inherited,
 	map_ids,
 	new_session,
 	new_keyring,
+	tie_to_launcher,
 	open_records,
 	create_pipes,
+	set_timer,
 	clone_command,
 	make_private,
 	make_alloc,
@@ -439,6 +502,7 @@ static int (*const steps[])(struct init *, struct fault *) = {
 	link_task_logs,
 	drop_privileges,
 	verify_privileges,
+	tie_to_launcher, /* again */
 	report_ready,
 };
 
@@ -466,7 +530,10 @@ static int verify_executed(const struct init *init, struct fault *reterr)
 	return 0;
 }
 
-/* What the launcher cannot be told has not started: nobody would know of it. */
+/*
+ * What a launcher that is there cannot be told has not started: nobody would know of it. One that has gone leaves
+ * that to the record, and to its successor.
+ */
 static int note_started(struct init *init, struct fault *reterr)
 {
 	struct from_init words = {
@@ -478,6 +545,7 @@ static int note_started(struct init *init, struct fault *reterr)
 	init->exit.flags |= EXIT_STARTED;
 	init->exit.started_ns = words.started_ns;
 	(void)write_record(init->record.exit, &init->exit); /* written again at the end */
+	start_time(&init->limits);
 	if (say(init, &words) == 0)
 		return 0;
 	(void)fail(reterr, STEP_EXEC);
@@ -522,7 +590,7 @@ static bool reap(struct init *init)
 		}
 		if (pid != init->command)
 			continue;
-		init->ended = true;
+		init->over = true;
 		init->exit.wait_status = status;
 		init->exit.exited_ns = now_ns(CLOCK_REALTIME);
 	}
@@ -538,35 +606,57 @@ static void take_signals(struct init *init)
 	(void)reap(init);
 }
 
-/*
- * Before START the launcher's end is the task's. After it nobody is missed, but where the task has no
- * cgroup: no later daemon could find it, so it ends too.
- */
+/* Before START the launcher's end is the task's. After it nobody is missed. */
 static void take_word(struct init *init)
 {
 	struct to_init word;
+	struct fault fault;
 	ssize_t size = recv(init->channels.control, &word, sizeof(word), MSG_DONTWAIT);
 
-	if (size < 0 && errno != ECONNRESET)
-		return; /* poll says whether to ask again */
+	/* Poll says whether to ask again. ECONNRESET comes before a START that the launcher has left here. */
+	if (size < 0 && errno != ENOTCONN)
+		return;
 	if (size != (ssize_t)sizeof(word)) {
-		if (!init->let_go || init->spec->cgroup[0] == '\0')
+		if (!init->let_go)
 			_exit(0); /* the kernel kills the waiting command with its namespace */
 		close_fd(&init->channels.control);
 		return;
 	}
+	if (untie(&fault) < 0) {
+		say_fault(init, &fault);
+		_exit(0);
+	}
 	init->let_go = true;
+	/* Before it may be executed: init can be killed from now on before it has told of that. */
+	init->exit.flags |= EXIT_LET_GO;
+	(void)write_record(init->record.exit, &init->exit); /* written again at the end */
 	/* One that has been killed meanwhile is told of by the gate. */
 	if (init->gate >= 0 &&
 	    send(init->gate, &word.start_size, sizeof(word.start_size), MSG_NOSIGNAL) < 0 && errno != EPIPE) {
-		struct fault fault;
-
 		(void)fail(&fault, STEP_READ_START);
 		say_fault(init, &fault);
 	}
 }
 
-enum { CONTROL, GATE, SIGNALS, COMMAND, STDOUT, STDERR, SOURCES };
+/*
+ * Why the task is killed is on record before it is. What is frozen does not die of a signal: the daemon, if it is
+ * there, thaws it. A task that has ended by itself meanwhile has done so.
+ */
+static void take_time(struct init *init)
+{
+	struct from_init words = {.word = INIT_OVERRUN};
+	uint32_t overrun = look_at_time(&init->limits);
+
+	if (!overrun)
+		return;
+	init->over = true;
+	init->exit.flags |= overrun;
+	(void)write_record(init->record.exit, &init->exit); /* written again at the end */
+	words.exit = init->exit;
+	(void)say(init, &words);
+}
+
+enum { CONTROL, GATE, SIGNALS, COMMAND, TIME, STDOUT, STDERR, SOURCES };
 
 /*
  * What comes in crumbs is left alone for a moment, until there is something to move: to wake for each byte would
@@ -588,11 +678,13 @@ static void serve(struct init *init)
 {
 	static const struct timespec moment = {.tv_nsec = 200000};
 	bool gathers = init->lets_gather;
+	bool started = (init->exit.flags & EXIT_STARTED) != 0;
 	struct pollfd sources[SOURCES] = {
 		[CONTROL] = {.fd = init->channels.control, .events = POLLIN},
 		[GATE] = {.fd = init->gate, .events = POLLIN},
 		[SIGNALS] = {.fd = init->signals, .events = POLLIN},
 		[COMMAND] = {.fd = init->command_pidfd, .events = POLLIN},
+		[TIME] = {.fd = started ? init->limits.timer : -1, .events = POLLIN},
 		[STDOUT] = {.fd = gathers ? -1 : init->outputs[0].pipe, .events = POLLIN},
 		[STDERR] = {.fd = gathers ? -1 : init->outputs[1].pipe, .events = POLLIN},
 	};
@@ -606,9 +698,11 @@ static void serve(struct init *init)
 		take_signals(init);
 	/* A zombie is its tracer's to reap first. Nothing tells init of it; end_all kills the tracer. */
 	if (sources[COMMAND].revents)
-		init->ended = true;
+		init->over = true;
 	if (sources[CONTROL].revents && init->channels.control >= 0)
 		take_word(init);
+	if (sources[TIME].revents && !init->over)
+		take_time(init);
 }
 
 /* All that is left in the pid namespace; a frozen process goes when it is thawed. */
@@ -641,10 +735,6 @@ static void record_end(struct init *init)
 	drain_output(&init->outputs[1]);
 	(void)getrusage(RUSAGE_CHILDREN, &usage);
 	exit_record->flags |= EXIT_ENDED;
-	exit_record->stdout_bytes = init->outputs[0].written;
-	exit_record->stderr_bytes = init->outputs[1].written;
-	exit_record->stdout_dropped = init->outputs[0].dropped;
-	exit_record->stderr_dropped = init->outputs[1].dropped;
 	exit_record->cpu_user_us =
 		(uint64_t)usage.ru_utime.tv_sec * 1000000u + (uint64_t)usage.ru_utime.tv_usec;
 	exit_record->cpu_system_us =
@@ -667,6 +757,7 @@ _Noreturn void run_init(const struct spec *spec, const struct cgroup_fds *cgroup
 		.dirs = NO_TASK_DIRS,
 		.root = NO_TASK_ROOT,
 		.write_ends = {-1, -1},
+		.limits = NO_TIME_LIMITS,
 		.outputs = {{.pipe = -1, .log = -1}, {.pipe = -1, .log = -1}},
 		.gate = -1,
 		.proc = -1,
@@ -682,7 +773,8 @@ _Noreturn void run_init(const struct spec *spec, const struct cgroup_fds *cgroup
 			_exit(0); /* the kernel kills what was forked */
 		}
 	}
-	while (!init.ended)
+	forget_body(spec);
+	while (!init.over)
 		serve(&init);
 	end_all(&init);
 	record_end(&init);

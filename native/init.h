@@ -14,6 +14,7 @@ enum init_word {
 	INIT_READY = 1, /* with the command's pidfd as SCM_RIGHTS */
 	INIT_FAULT,
 	INIT_STARTED,
+	INIT_OVERRUN, /* in exit.flags, which */
 	INIT_EXITED,
 };
 

@@ -2,13 +2,16 @@
  * Theory of operation. One process, one thread, one epoll loop; it forks and never blocks.
  * It hears the daemon on PROTOCOL_FD and has, for each task, init's end of a control pair
  * and pidfds of init and of the command; signals go by these alone. A tree that is to be
- * removed is a forked worker's, with a pipe for its one fault.
+ * removed, or a file to be collected, is a forked worker's, with a pipe for its one word.
  *
  * EXITED is init's word, passed on, so that the daemon reads what the task used while the
  * kernel takes its namespaces. ENDED is said once per CREATE, when init has been reaped:
  * nothing of the task's pid namespace is alive then. When the daemon closes its end, the
- * launcher exits at once; inits whose command has not started, or that have no cgroup to be
- * found by, see their control pair close and give up; the others go on without it.
+ * launcher exits at once; inits whose command has not started see their control pair close
+ * and give up; the others go on without it.
+ *
+ * ATTACH takes such a one over, by pid and start time. It is no child of this process: its
+ * pidfd tells of its end, its record of how, and there is no control pair.
  */
 #define _GNU_SOURCE
 #include "launcher.h"
@@ -27,16 +30,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attach.h"
+#include "collect.h"
 #include "credentials.h"
 #include "init.h"
 #include "message.h"
-#include "proc.h"
+#include "pidfd.h"
 #include "process.h"
 #include "protocol.h"
 #include "remove.h"
 #include "sys.h"
+#include "time-limits.h"
 
-enum { EVENTS = 64, BUCKETS = 1024, READ_SIZE = 65536, EXIT_BAD_MESSAGE = 2 };
+enum { EVENTS = 64, BUCKETS = 1024, READ_SIZE = 65536, KEPT_SIZE = 1 << 20, EXIT_BAD_MESSAGE = 2 };
 
 enum source_kind { FROM_DAEMON, FROM_CHILD, CHILD_ENDED };
 
@@ -47,11 +53,22 @@ struct source {
 	struct child *child;
 };
 
-/* A task's init, or a worker. */
+/* What a child of the launcher's is there for. */
+enum child_kind { INIT, REMOVER, COLLECTOR };
+
+/* What a worker says before it ends. */
+struct worker_words {
+	struct fault fault;
+	struct collected collected;
+};
+
+/* A task's init, or a worker; `pid` is of a fork, and 0 in what has been attached. */
 struct child {
 	struct child *next; /* in its bucket, later in the list of the dead */
 	uint64_t task;
-	bool is_worker;
+	enum child_kind kind;
+	bool is_attached; /* an earlier launcher's init: whose it is to reap, is not known here */
+	uid_t init_uid;	  /* of what has been attached */
 	pid_t pid;
 	int pidfd;
 	int words; /* control pair of an init, pipe of a worker */
@@ -174,6 +191,15 @@ static void say_exited(uint64_t task, const struct exit_record *record)
 	say(&writer);
 }
 
+static void say_overrun(uint64_t task, uint32_t flags)
+{
+	struct writer writer;
+
+	begin_message(&writer, MESSAGE_OVERRUN, task);
+	write_u32(&writer, flags & (EXIT_TIMED_OUT | EXIT_CPU_TIME));
+	say(&writer);
+}
+
 static void say_ended(uint64_t task)
 {
 	struct writer writer;
@@ -186,30 +212,36 @@ static struct child *find_task(uint64_t task)
 {
 	struct child *child = launcher.buckets[task % BUCKETS];
 
-	while (child && (child->task != task || child->is_worker))
+	while (child && (child->task != task || child->kind != INIT))
 		child = child->next;
 	return child;
 }
 
-static struct child *new_child(uint64_t task, bool is_worker)
+static struct child *new_child(uint64_t task, enum child_kind kind)
 {
 	struct child *child = calloc(1, sizeof(*child));
 
 	if (!child)
 		give_up();
 	child->task = task;
-	child->is_worker = is_worker;
+	child->kind = kind;
 	child->pidfd = child->words = child->command_pidfd = child->start_data = -1;
 	child->said = (struct source){FROM_CHILD, child};
 	child->ended = (struct source){CHILD_ENDED, child};
 	return child;
 }
 
-/* A child whose end could not be heard of is killed and reaped; it has only just been forked. */
-static int adopt(struct child *child)
+static void enter(struct child *child)
 {
 	struct child **bucket = &launcher.buckets[child->task % BUCKETS];
 
+	child->next = *bucket;
+	*bucket = child;
+}
+
+/* A child whose end could not be heard of is killed and reaped; it has only just been forked. */
+static int adopt(struct child *child)
+{
 	if (watch(child->words, EPOLLIN, &child->said) < 0 ||
 	    watch(child->pidfd, EPOLLIN, &child->ended) < 0) {
 		int error = errno;
@@ -220,8 +252,7 @@ static int adopt(struct child *child)
 		errno = error;
 		return -1;
 	}
-	child->next = *bucket;
-	*bucket = child;
+	enter(child);
 	return 0;
 }
 
@@ -312,7 +343,7 @@ static void take_create(uint64_t task, const uint8_t *body, size_t size)
 
 	if (!parse_spec(&spec, body, size) || find_task(task))
 		give_up();
-	child = new_child(task, false);
+	child = new_child(task, INIT);
 	if (clone_init(child, &spec, &fault) < 0) {
 		say_fault(task, &fault);
 		say_ended(task);
@@ -392,66 +423,178 @@ static void take_signal(uint64_t task, const uint8_t *body, size_t size)
 	say(&writer);
 }
 
+/*
+ * An earlier launcher's init can be in that one's user namespace, where this one has no capability: there its own
+ * user may, who is one of this one's too.
+ */
+static void kill_attached(const struct child *child)
+{
+	uid_t own = geteuid();
+
+	if (sys_pidfd_send_signal(child->pidfd, SIGKILL) == 0 || errno != EPERM)
+		return;
+	if (seteuid(child->init_uid) < 0)
+		return;
+	(void)sys_pidfd_send_signal(child->pidfd, SIGKILL);
+	if (seteuid(own) < 0)
+		give_up();
+}
+
 static void take_kill_init(uint64_t task, size_t size)
 {
 	struct child *child = find_task(task);
 
 	if (size != 0)
 		give_up();
-	if (child)
+	if (child && child->is_attached)
+		kill_attached(child);
+	else if (child)
 		(void)sys_pidfd_send_signal(child->pidfd, SIGKILL);
 }
 
-_Noreturn static void run_worker(int words, uint32_t scope, const char *alloc_root, const char *alloc_id,
-				 const char *task_name)
-{
-	struct fault fault = {.step = STEP_OK};
-
-	(void)remove_scope(scope, alloc_root, alloc_id, task_name, &fault);
-	_exit(write_all(words, &fault, sizeof(fault)) < 0);
-}
-
-static void say_removed(uint64_t task, const struct fault *fault)
+static void say_removed(uint64_t task, const struct worker_words *words)
 {
 	struct writer writer;
 
 	begin_message(&writer, MESSAGE_REMOVED, task);
-	write_u32(&writer, fault->step);
-	write_u32(&writer, (uint32_t)fault->error);
+	write_u32(&writer, words->fault.step);
+	write_u32(&writer, (uint32_t)words->fault.error);
 	say(&writer);
+}
+
+static void say_collected(uint64_t task, const struct worker_words *words)
+{
+	struct writer writer;
+
+	begin_message(&writer, MESSAGE_COLLECTED, task);
+	write_u32(&writer, words->fault.step);
+	write_u32(&writer, (uint32_t)words->fault.error);
+	write_u64(&writer, words->collected.size);
+	write_u32(&writer, words->collected.mode);
+	write_u32(&writer, words->collected.truncated);
+	say(&writer);
+}
+
+static void say_worked(const struct child *child, const struct worker_words *words)
+{
+	if (child->kind == COLLECTOR)
+		say_collected(child->task, words);
+	else
+		say_removed(child->task, words);
+}
+
+/* What a worker that says nothing of a step of its own has failed at. */
+static enum step step_of(const struct child *child)
+{
+	return child->kind == COLLECTOR ? STEP_COPY_COLLECTED : STEP_REMOVE_TREES;
+}
+
+struct removal {
+	uint32_t scope;
+	const char *alloc_root;
+	const char *alloc_id;
+	const char *task_name;
+};
+
+static void work(const struct child *child, const void *request, struct worker_words *ret_words)
+{
+	struct fault *fault = &ret_words->fault;
+	const struct removal *removal = request;
+
+	/* The next launcher is asked to do the same, and maybe then to make anew what is removed. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		(void)fail(fault, step_of(child));
+	else if (child->kind == COLLECTOR)
+		(void)collect_file(request, &ret_words->collected, fault);
+	else
+		(void)remove_scope(removal->scope, removal->alloc_root, removal->alloc_id, removal->task_name,
+				   fault);
+}
+
+/* Forks what answers the request, which is a removal or a struct collect. */
+static void start_worker(uint64_t task, enum child_kind kind, const void *request)
+{
+	struct child *child = new_child(task, kind);
+	struct worker_words words = {0};
+	int pipe[2];
+
+	if (pipe2(pipe, O_CLOEXEC) == 0) {
+		child->words = pipe[0];
+		child->pid = sys_clone(0, &child->pidfd, -1);
+		if (child->pid == 0) {
+			work(child, request, &words);
+			_exit(write_all(pipe[1], &words, sizeof(words)) < 0);
+		}
+		if (child->pid < 0)
+			child->pidfd = -1;
+		close_fd(&pipe[1]);
+	}
+	if (child->words < 0 || child->pid < 0 || adopt(child) < 0) {
+		(void)fail(&words.fault, step_of(child));
+		say_worked(child, &words);
+		close_child(child);
+		free(child);
+	}
 }
 
 static void take_remove(uint64_t task, const uint8_t *body, size_t size)
 {
 	struct reader reader = read_body(body, size);
-	uint32_t scope = read_u32(&reader);
-	const char *alloc_root = read_string(&reader);
-	const char *alloc_id = read_string(&reader);
-	const char *task_name = read_string(&reader);
-	struct child *child;
-	int words[2];
+	struct removal removal;
 
-	if (!read_finished(&reader) || scope > REMOVE_ALLOC || alloc_root[0] != '/' || !is_name(alloc_id) ||
-	    !is_name(task_name))
+	removal.scope = read_u32(&reader);
+	removal.alloc_root = read_string(&reader);
+	removal.alloc_id = read_string(&reader);
+	removal.task_name = read_string(&reader);
+	if (!read_finished(&reader) || removal.scope > REMOVE_ALLOC || removal.alloc_root[0] != '/' ||
+	    !is_name(removal.alloc_id) || !is_name(removal.task_name))
 		give_up();
-	child = new_child(task, true);
-	if (pipe2(words, O_CLOEXEC) == 0) {
-		child->words = words[0];
-		child->pid = sys_clone(0, &child->pidfd, -1);
-		if (child->pid == 0)
-			run_worker(words[1], scope, alloc_root, alloc_id, task_name);
-		if (child->pid < 0)
-			child->pidfd = -1;
-		close_fd(&words[1]);
-	}
-	if (child->words < 0 || child->pid < 0 || adopt(child) < 0) {
-		struct fault fault = {0};
+	start_worker(task, REMOVER, &removal);
+}
 
-		(void)fail(&fault, STEP_REMOVE_TREES);
-		say_removed(task, &fault);
+static void take_collect(uint64_t task, const uint8_t *body, size_t size)
+{
+	struct collect collect;
+
+	if (!parse_collect(&collect, body, size))
+		give_up();
+	start_worker(task, COLLECTOR, &collect);
+}
+
+static void say_attached(uint64_t task, int error)
+{
+	struct writer writer;
+
+	begin_message(&writer, MESSAGE_ATTACHED, task);
+	write_u32(&writer, (uint32_t)error);
+	say(&writer);
+}
+
+static void take_attach(uint64_t task, const uint8_t *body, size_t size)
+{
+	struct attach_pidfds pidfds;
+	struct attach attach;
+	struct child *child;
+
+	if (!parse_attach(&attach, body, size) || find_task(task))
+		give_up();
+	if (open_attached(&attach, &pidfds) < 0) {
+		say_attached(task, errno);
+		return;
+	}
+	child = new_child(task, INIT);
+	child->is_attached = true;
+	child->init_uid = attach.init_uid;
+	child->pidfd = pidfds.init;
+	child->command_pidfd = pidfds.command;
+	if (watch(child->pidfd, EPOLLIN, &child->ended) < 0) {
+		say_attached(task, errno);
 		close_child(child);
 		free(child);
+		return;
 	}
+	enter(child);
+	say_attached(task, 0);
 }
 
 static void take_message(const struct header *header, const uint8_t *body)
@@ -471,6 +614,12 @@ static void take_message(const struct header *header, const uint8_t *body)
 		return;
 	case MESSAGE_REMOVE:
 		take_remove(header->task, body, header->size);
+		return;
+	case MESSAGE_ATTACH:
+		take_attach(header->task, body, header->size);
+		return;
+	case MESSAGE_COLLECT:
+		take_collect(header->task, body, header->size);
 		return;
 	default:
 		give_up();
@@ -505,54 +654,31 @@ static void hear_daemon(void)
 	}
 	memmove(launcher.in, launcher.in + at, launcher.in_size - at);
 	launcher.in_size -= at;
+	if (launcher.in_size == 0 && launcher.in_room > KEPT_SIZE) {
+		free(launcher.in);
+		launcher.in = NULL;
+		launcher.in_room = 0;
+	}
 }
 
-/* The pid that a pidfd stands for, as this process sees it; 0: not known, with errno. */
-static uint32_t pid_of(int pidfd)
+static void write_process(struct writer *writer, const struct process_id *id)
 {
-	static const char label[] = "Pid:\t";
-	char path[64], text[1024];
-	const char *found;
-
-	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	if (read_text(AT_FDCWD, path, text, sizeof(text)) < 0)
-		return 0;
-	found = strstr(text, label);
-	errno = ESRCH;
-	return found ? (uint32_t)strtoul(found + strlen(label), NULL, 10) : 0;
-}
-
-/* 0: not known, with errno. */
-static uint64_t start_ticks(pid_t pid)
-{
-	enum { STARTTIME_FIELD = 22 };
-	char path[64], text[1024];
-	const char *found;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (read_text(AT_FDCWD, path, text, sizeof(text)) < 0)
-		return 0;
-	found = stat_field(text, STARTTIME_FIELD);
-	errno = ESRCH;
-	return found ? strtoull(found, NULL, 10) : 0;
+	write_u32(writer, (uint32_t)id->pid);
+	write_u64(writer, id->start_ticks);
 }
 
 static int say_ready(const struct child *child, struct fault *reterr)
 {
+	struct process_id init, command;
 	struct writer writer;
-	uint32_t command;
-	uint64_t ticks;
 
 	if (child->command_pidfd < 0) /* the kernel had no room for it here */
 		return fail_with(reterr, STEP_REPORT_READY, EMFILE);
-	command = pid_of(child->command_pidfd);
-	ticks = command == 0 ? 0 : start_ticks(child->pid);
-	if (ticks == 0)
+	if (identify_process(child->pidfd, &init) < 0 || identify_process(child->command_pidfd, &command) < 0)
 		return fail(reterr, STEP_REPORT_READY);
 	begin_message(&writer, MESSAGE_READY, child->task);
-	write_u32(&writer, (uint32_t)child->pid);
-	write_u32(&writer, command);
-	write_u64(&writer, ticks);
+	write_process(&writer, &init);
+	write_process(&writer, &command);
 	say(&writer);
 	return 0;
 }
@@ -617,6 +743,9 @@ static void take_words(struct child *child)
 		case INIT_STARTED:
 			say_started(child, &words);
 			break;
+		case INIT_OVERRUN:
+			say_overrun(child->task, words.exit.flags);
+			break;
 		case INIT_EXITED:
 			say_exited(child->task, &words.exit);
 			break;
@@ -624,21 +753,36 @@ static void take_words(struct child *child)
 	}
 }
 
-static void take_end(struct child *child)
+/* Of what has been attached, the pidfd that can be read says it. ret_signal: what has killed it, or 0. */
+static bool has_ended(const struct child *child, int *ret_signal)
 {
 	siginfo_t info = {0};
 
+	*ret_signal = 0;
+	if (child->is_attached)
+		return true;
 	if (waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED | WNOHANG) < 0)
 		give_up(); /* nobody else reaps */
-	if (info.si_pid == 0)
-		return; /* it has not ended */
-	if (child->is_worker) {
-		/* A worker that was killed has said nothing. */
-		struct fault fault = {.step = STEP_REMOVE_TREES, .error = EIO};
+	if (info.si_code == CLD_KILLED)
+		*ret_signal = info.si_status;
+	return info.si_pid != 0;
+}
 
-		if (read(child->words, &fault, sizeof(fault)) != (ssize_t)sizeof(fault))
-			fault = (struct fault){.step = STEP_REMOVE_TREES, .error = EIO};
-		say_removed(child->task, &fault);
+static void take_end(struct child *child)
+{
+	int signal;
+
+	if (!has_ended(child, &signal))
+		return;
+	if (child->kind != INIT) {
+		struct worker_words words = {0};
+
+		/* A worker that was killed has said nothing. */
+		if (read(child->words, &words, sizeof(words)) != (ssize_t)sizeof(words)) {
+			errno = signal == SIGALRM ? ETIMEDOUT : EIO;
+			(void)fail(&words.fault, step_of(child));
+		}
+		say_worked(child, &words);
 	} else {
 		take_words(child);
 		say_ended(child->task);
@@ -658,7 +802,7 @@ static void take_event(const struct epoll_event *event)
 	case FROM_CHILD:
 		if (source->child->gone)
 			return;
-		if (!source->child->is_worker)
+		if (source->child->kind == INIT)
 			take_words(source->child);
 		else /* it is read when the worker has ended */
 			(void)epoll_ctl(launcher.epoll, EPOLL_CTL_DEL, source->child->words, NULL);
@@ -682,6 +826,7 @@ static void prepare(bool own_users)
 	(void)sys_new_session_keyring();
 	(void)umask(0); /* modes are what the steps say */
 	rename_process("stockade-launcher");
+	(void)host_cpus(); /* for its inits */
 	error = own_users && unshare(CLONE_NEWUSER) < 0 ? errno : 0;
 	/* None of its children has to, then. A plain user's have to, in user namespaces of their own. */
 	(void)clear_bounding_set();

@@ -53,6 +53,15 @@ const char *read_string(struct reader *reader)
 	return (const char *)bytes;
 }
 
+const uint8_t *read_bytes(struct reader *reader, size_t *ret_size)
+{
+	uint32_t size = read_u32(reader);
+	const uint8_t *bytes = take(reader, size);
+
+	*ret_size = bytes ? size : 0;
+	return bytes;
+}
+
 uint32_t read_count(struct reader *reader, size_t least)
 {
 	uint32_t count = read_u32(reader);

@@ -39,6 +39,8 @@ uint32_t read_u32(struct reader *reader);
 uint64_t read_u64(struct reader *reader);
 /* Points into the body; "" when bad. */
 const char *read_string(struct reader *reader);
+/* Points into the body. */
+const uint8_t *read_bytes(struct reader *reader, size_t *ret_size);
 /* A list's count; bad if so many items of at least `least` bytes cannot follow. */
 uint32_t read_count(struct reader *reader, size_t least);
 /* True: every field was there, and nothing after them. */

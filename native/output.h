@@ -6,18 +6,24 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct output {
-	int pipe; /* read end, non-blocking; -1: closed */
-	int log;
-	uint64_t cap;
-	uint64_t written;
-	uint64_t dropped;
-};
+#include "record.h"
 
 /*
- * Moves to the log what is in the pipe, or a part of it; beyond the cap, or where the disk is full, drops and counts
- * it. Answers how many bytes there were.
+ * What the task has written lies in the log at the offset at which it was written. Of more than the cap, or than the
+ * disk has room for, the oldest goes: its bytes are a hole in the file, and the record says where what is kept
+ * begins, before they are gone. Who reads reads the record last.
  */
+struct output {
+	int pipe; /* read end, non-blocking; -1: closed */
+	int log;  /* its offset is `*end` */
+	uint64_t cap;
+	uint64_t *start; /* offset of the first byte that is kept, in the record */
+	uint64_t *end;	 /* how many bytes there have been, in the record */
+	struct exit_record *record;
+	int record_fd;
+};
+
+/* Moves to the log what is in the pipe, or a part of it. Answers how many bytes there were. */
 size_t move_output(struct output *output);
 
 /* The same for all that is in the pipe now: who still writes does not hold up the end. */

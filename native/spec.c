@@ -1,12 +1,15 @@
+#define _GNU_SOURCE
 #include "spec.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "message.h"
 
 /* Least bytes of an item. */
-enum { GROUP_SIZE = 4, MOUNT_SIZE = 2 * STRING_SIZE_MIN + 4 };
+enum { GROUP_SIZE = 4, MOUNT_SIZE = 2 * STRING_SIZE_MIN + 4, FILE_SIZE = STRING_SIZE_MIN + 8 };
 
 bool has_links(const struct spec *spec)
 {
@@ -60,12 +63,40 @@ static void parse_mounts(struct spec *spec, struct reader *reader)
 	}
 }
 
+static void parse_time_limits(struct spec *spec, struct reader *reader)
+{
+	spec->timeout_ns = read_u64(reader);
+	spec->cpu_time_ns = read_u64(reader);
+	spec->cpu_time_file = read_string(reader);
+	/* Of a limit so far off that times with it overflow none would be kept. */
+	if (spec->timeout_ns > TIME_LIMIT_MAX_NS || spec->cpu_time_ns > TIME_LIMIT_MAX_NS ||
+	    (spec->cpu_time_ns > 0) != (spec->cpu_time_file[0] == '/'))
+		reader->bad = true;
+}
+
+static void parse_files(struct spec *spec, struct reader *reader)
+{
+	spec->file_count = read_count(reader, FILE_SIZE);
+	spec->files = array(reader, spec->file_count, sizeof(*spec->files));
+	for (size_t i = 0; spec->files && i < spec->file_count; i++) {
+		struct file_spec *file = &spec->files[i];
+
+		file->path = read_string(reader);
+		file->mode = read_u32(reader);
+		file->content = read_bytes(reader, &file->size);
+		if (file->path[0] != '/' || file->mode > 0777)
+			reader->bad = true;
+	}
+}
+
 bool parse_spec(struct spec *ret_spec, const uint8_t *body, size_t size)
 {
 	struct reader reader = read_body(body, size);
 	struct spec *spec = ret_spec;
 
 	memset(spec, 0, sizeof(*spec));
+	spec->body = body;
+	spec->body_size = size;
 	spec->flags = read_u32(&reader);
 	spec->uid = read_u32(&reader);
 	spec->gid = read_u32(&reader);
@@ -84,7 +115,10 @@ bool parse_spec(struct spec *ret_spec, const uint8_t *body, size_t size)
 	spec->shm_bytes = read_u64(&reader);
 	spec->log_bytes = read_u64(&reader);
 	spec->link_bytes = read_u64(&reader);
+	parse_time_limits(spec, &reader);
 	parse_mounts(spec, &reader);
+	parse_files(spec, &reader);
+	spec->stdin_bytes = read_bytes(&reader, &spec->stdin_size);
 	return read_finished(&reader) && is_name(spec->alloc_id) && is_name(spec->task_name) &&
 	       spec->alloc_root[0] == '/' && spec->record_dir[0] == '/' && spec->work_dir[0] == '/';
 }
@@ -94,5 +128,16 @@ void free_spec(struct spec *spec)
 	free(spec->groups);
 	free(spec->cgroup_v1);
 	free(spec->mounts);
+	free(spec->files);
 	memset(spec, 0, sizeof(*spec));
+}
+
+void forget_body(const struct spec *spec)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t start = ((uintptr_t)spec->body + page - 1) / page * page;
+	uintptr_t end = ((uintptr_t)spec->body + spec->body_size) / page * page;
+
+	if (end > start)
+		(void)madvise((void *)start, end - start, MADV_DONTNEED);
 }

@@ -14,6 +14,7 @@
 /* As fork(2), with clone3's flags. cgroup_fd: -1 or the cgroup to be born in. */
 pid_t sys_clone(uint64_t flags, int *ret_pidfd, int cgroup_fd);
 int sys_pivot_root(const char *new_root, const char *put_old);
+int sys_pidfd_open(pid_t pid);
 int sys_pidfd_send_signal(int pidfd, int signal);
 int sys_open_tree(int dirfd, const char *path, unsigned int flags);
 int sys_move_mount(int tree, int target);

@@ -21,7 +21,13 @@ import {
   type Exit,
   type StockadeClient,
 } from "../client/index.js";
+import type { Verb } from "./context.js";
 import { OwnDaemon } from "./own-daemon.js";
+import { logs } from "./verbs/logs.js";
+import { ps } from "./verbs/ps.js";
+import { rm } from "./verbs/rm.js";
+import { run } from "./verbs/run.js";
+import { wait } from "./verbs/wait.js";
 
 /** Says who and where it is, writes 8 MiB to disk, holds 16 MiB of memory and burns some CPU. */
 const WORK = `
@@ -196,6 +202,27 @@ async function showError(client: StockadeClient): Promise<void> {
   }
 }
 
+/** The same calls as people type them. */
+async function showVerbs({ client, address }: OwnDaemon): Promise<void> {
+  title("the same, typed");
+  const script = "echo hello from $(hostname); exit 3";
+  const limits = ["-m", "64m", "--cpus", ".5", "--pids", "20"];
+  const typed: readonly [Verb, string, ...string[]][] = [
+    [run, "run", "--name", "hello", "--allow-unenforced", ...limits, "sh", "-c", script],
+    [ps, "ps", "-a", "--alloc", "hello"],
+    [logs, "logs", "hello"],
+    [wait, "wait", "hello"],
+    [rm, "rm", "hello"],
+  ];
+  const { stdout, stderr } = process;
+  for (const [verb, name, ...args] of typed) {
+    const words = ["stockade", name, ...args].map((word) => (/[ $;]/.test(word) ? `'${word}'` : word));
+    print(`\n$ ${words.join(" ")}`);
+    const status = await verb.run(args, { client, host: address, env: {}, stdout, stderr, colour: false });
+    if (status !== 0) print(`(exit status ${status})`);
+  }
+}
+
 async function show(daemon: OwnDaemon): Promise<void> {
   const calls = new ShownCalls(daemon.client);
   const unenforced = await runWork(calls, daemon.directory);
@@ -210,6 +237,7 @@ async function show(daemon: OwnDaemon): Promise<void> {
     await stopForks(calls, daemon.directory);
   }
   await showError(daemon.client);
+  await showVerbs(daemon);
 }
 
 /** Resolves with the number of the signal that asks this program to end. */

@@ -1,26 +1,96 @@
 /** `stockade`: what people type. */
+import { complaint, failureStatus, OUR_FAILURE } from "./complaint.js";
+import type { Verb } from "./context.js";
 import { demo } from "./demo.js";
+import { parseFlags } from "./flags.js";
+import { HOST_FLAGS, HOST_HELP, toHost } from "./host.js";
+import { UsageError } from "./usage-error.js";
+import { info } from "./verbs/info.js";
+import { inspect } from "./verbs/inspect.js";
+import { logs } from "./verbs/logs.js";
+import { ps } from "./verbs/ps.js";
+import { rm } from "./verbs/rm.js";
+import { run } from "./verbs/run.js";
+import { stop } from "./verbs/stop.js";
+import { wait } from "./verbs/wait.js";
 
-const USAGE = `usage: stockade <verb>
+const VERBS: Readonly<Record<string, Verb>> = { run, ps, logs, wait, stop, inspect, rm, info };
+
+const FLAGS = { ...HOST_FLAGS, help: { type: "boolean", short: "h" } } as const;
+
+/** As a shell has it of a program that died of SIGPIPE. */
+const NOBODY_READS = 141;
+
+const USAGE = `usage: stockade [flags] VERB …
 
 verbs:
-  demo     run a task with limits on a daemon of its own, and show each call
+${Object.entries(VERBS)
+  .map(([name, { summary }]) => `  ${name.padEnd(9)}${summary}\n`)
+  .join("")}  demo     run a task with limits on a daemon of its own, and show each call
+
+flags:
+${HOST_HELP}
+'stockade VERB --help' says more of each.
 `;
 
-async function main(argv: readonly string[]): Promise<number> {
-  const [verb, ...rest] = argv;
-  if (verb === "demo" && rest.length === 0) return demo();
-  const asked = verb === "--help" || verb === "help";
-  (asked ? process.stdout : process.stderr).write(USAGE);
-  return asked ? 0 : 125;
+function usageOf({ synopsis, summary, help }: Verb): string {
+  return `usage: stockade ${synopsis}\n\n${summary}\n${help === "" ? "" : `\n${help}`}`;
 }
+
+function wantsHelp(argv: readonly string[]): boolean {
+  const first = argv[0];
+  return first === "--help" || first === "-h";
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { flags, rest } = parseFlags(argv, FLAGS);
+  const [name, ...args] = rest;
+  if (flags.help === true || name === "help") return say(USAGE);
+  if (name === undefined) {
+    process.stderr.write(USAGE);
+    return OUR_FAILURE;
+  }
+  if (name === "demo" && args.length === 0) return demo();
+  const verb = Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
+  if (verb === undefined) throw new UsageError(`there is no verb '${name}'`);
+  if (wantsHelp(args)) return say(usageOf(verb));
+  return perform(name, verb, args, toHost(flags, process.env));
+}
+
+function say(text: string): number {
+  process.stdout.write(text);
+  return 0;
+}
+
+async function perform(
+  name: string,
+  verb: Verb,
+  args: readonly string[],
+  { client, address }: ReturnType<typeof toHost>,
+): Promise<number> {
+  const { stdout, stderr, env } = process;
+  const colour = stdout.isTTY && (env["NO_COLOR"] ?? "") === "";
+  try {
+    return await verb.run(args, { client, host: address, env, stdout, stderr, colour });
+  } catch (error) {
+    stderr.write(`stockade: ${complaint(error, address, name)}\n`);
+    return failureStatus(error);
+  } finally {
+    client.close();
+  }
+}
+
+// Whoever reads no more is no reason to say so.
+let nobodyReads = false;
+process.stdout.on("error", () => (nobodyReads = true));
+process.stderr.on("error", () => undefined);
 
 main(process.argv.slice(2)).then(
   (code) => {
-    process.exitCode = code;
+    process.exitCode = nobodyReads ? NOBODY_READS : code;
   },
   (error: unknown) => {
-    process.stderr.write(`stockade: ${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 125;
+    process.stderr.write(`stockade: ${complaint(error, "")}\n`);
+    process.exitCode = OUR_FAILURE;
   },
 );

@@ -17,6 +17,8 @@ export interface OwnDaemonOptions {
   readonly program: string;
   /** A root that nothing else uses: "/stockade-demo-1". Absent: the daemon's own choice. */
   readonly cgroupRoot?: string;
+  /** Where it listens beside its own socket. */
+  readonly listen?: readonly string[];
   /** What its config file says. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Its environment. Absent: this process's. */
@@ -26,54 +28,92 @@ export interface OwnDaemonOptions {
 }
 
 export class OwnDaemon implements AsyncDisposable {
+  private running: Running | undefined;
+
   private constructor(
-    private readonly process: ChildProcess,
+    private readonly options: OwnDaemonOptions,
     /** Its directories: `state`, `alloc` below it. */
     readonly directory: string,
-    readonly client: StockadeClient,
-    /** Where it listens. */
-    readonly address: string,
   ) {}
 
   static async start(options: OwnDaemonOptions): Promise<OwnDaemon> {
-    const { program, cgroupRoot, config = {}, env, onLog } = options;
     const directory = await mkdtemp(join(tmpdir(), "stockade-"));
-    const address = `unix:${join(directory, "stockaded.sock")}`;
-    const configFile = join(directory, "config.json");
-    await writeFile(configFile, JSON.stringify(config));
+    const daemon = new OwnDaemon(options, directory);
+    try {
+      const config = { end_tasks_on_stop: true, ...options.config };
+      await writeFile(daemon.configFile, JSON.stringify(config));
+      await daemon.startAgain();
+      return daemon;
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Where it listens. */
+  get address(): string {
+    return `unix:${join(this.directory, "stockaded.sock")}`;
+  }
+
+  /** Of the process that runs now; a client of an earlier one is closed. */
+  get client(): StockadeClient {
+    if (this.running === undefined) throw new Error("the daemon does not run");
+    return this.running.client;
+  }
+
+  get pid(): number | undefined {
+    return this.running?.process.pid;
+  }
+
+  /** Starts one that has ended on its directories again; resolves when it answers. */
+  async startAgain(): Promise<void> {
+    const { program, cgroupRoot, env, onLog, listen = [] } = this.options;
     const flags = [
-      ["--config", configFile],
-      ["--listen", address],
-      ["--state-dir", join(directory, "state")],
-      ["--alloc-dir", join(directory, "alloc")],
+      ["--config", this.configFile],
+      ["--listen", this.address],
+      ...listen.map((address) => ["--listen", address]),
+      ["--state-dir", join(this.directory, "state")],
+      ["--alloc-dir", join(this.directory, "alloc")],
       cgroupRoot === undefined ? [] : ["--cgroup-root", cgroupRoot],
     ].flat();
     const child = spawn(program, flags, { stdio: ["ignore", "ignore", "pipe"], env });
     let said = "";
-    child.stderr.on("data", (chunk: Buffer) => {
-      said = (said + chunk.toString()).slice(-LOG_TAIL);
-      onLog?.(chunk.toString());
+    const ready = new Promise<void>((resolve) => {
+      child.stderr.on("data", (chunk: Buffer) => {
+        said = (said + chunk.toString()).slice(-LOG_TAIL);
+        onLog?.(chunk.toString());
+        if (saysReady(said)) resolve();
+      });
     });
-    const client = new StockadeClient(address);
+    const client = new StockadeClient(this.address);
     const died = new Promise<never>((_resolve, reject) => {
       child.once("error", reject);
       child.once("exit", () => reject(new Error(lastMessage(said))));
     });
     try {
+      // A client that comes too early looks again after a second.
+      await Promise.race([ready, died]);
       await Promise.race([client.ready(START_MS), died]);
-      return new OwnDaemon(child, directory, client, address);
+      this.running = { process: child, client };
     } catch (error) {
       client.close();
       child.kill("SIGTERM");
-      await rm(directory, { recursive: true, force: true });
       throw error;
     } finally {
       died.catch(() => undefined);
     }
   }
 
-  get pid(): number | undefined {
-    return this.process.pid;
+  /** Resolves when the daemon has ended; its directories, and what runs, are left. */
+  async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    const running = this.running;
+    this.running = undefined;
+    if (running === undefined) return;
+    running.client.close();
+    if (running.process.exitCode !== null || running.process.signalCode !== null) return;
+    const exited = new Promise((resolve) => running.process.once("exit", resolve));
+    running.process.kill(signal);
+    await exited;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -82,14 +122,23 @@ export class OwnDaemon implements AsyncDisposable {
 
   /** Resolves when the daemon has ended, and its directories are gone. */
   async stop(): Promise<void> {
-    this.client.close();
-    if (this.process.exitCode === null && this.process.signalCode === null) {
-      const exited = new Promise((resolve) => this.process.once("exit", resolve));
-      this.process.kill("SIGTERM");
-      await exited;
-    }
+    await this.end("SIGTERM");
     await rm(this.directory, { recursive: true, force: true });
   }
+
+  private get configFile(): string {
+    return join(this.directory, "config.json");
+  }
+}
+
+interface Running {
+  readonly process: ChildProcess;
+  readonly client: StockadeClient;
+}
+
+/** Whether a daemon's log says that it takes tasks. */
+export function saysReady(log: string): boolean {
+  return log.includes('"message":"ready"');
 }
 
 /** The daemon's last word before it ended; its log is one JSON object a line. */

@@ -1,36 +1,56 @@
-/** The six calls and Open as promises. */
-import {
-  credentials,
-  Metadata,
-  type CallOptions,
-  type ClientUnaryCall,
-  type ServiceError,
-} from "@grpc/grpc-js";
+/** The calls as promises, and tasks as things that one has in hand. */
+import type { CallOptions, ClientUnaryCall, Metadata, ServiceError } from "@grpc/grpc-js";
 
 import {
+  DeleteRequest,
   ExecutorServiceClient,
   ForceStopRequest,
+  GetRequest,
+  GetServerInfoRequest,
   LimitRequest,
   OpenRequest,
   ShutdownRequest,
   StartRequest,
   WaitRequest,
   type ConfigureResponse,
+  type DeleteResponse,
   type ForceStopResponse,
+  type GetResponse,
+  type GetServerInfoResponse,
   type LimitResponse,
+  type ListResponse,
   type OpenResponse,
   type ShutdownResponse,
   type StartResponse,
+  type Task,
   type WaitResponse,
 } from "../gen/executor/v1/executor.js";
 import { toConfigureRequest, type ConfigureFields } from "./configure-fields.js";
-import { StockadeError } from "./error.js";
+import { channelParts, type ConnectOptions } from "./connection.js";
+import { parseTimeSpan, toDuration } from "./durations.js";
+import { localError, StockadeError } from "./error.js";
+import { toListRequest, type ListFields } from "./list-fields.js";
+import { readLogs, readLogsThrough, type LogEvent, type LogsOptions, type OpenLogs } from "./logs.js";
+import { retried } from "./retry.js";
+import { attachTo, runTask, type AttachOptions } from "./run.js";
+import type { Command, RunOptions } from "./run-options.js";
+import type { RunningTask } from "./running-task.js";
+import type { StopOptions, TaskCalls } from "./task-events.js";
 
 export interface CallSettings {
   /** Cancels the call. */
   readonly signal?: AbortSignal;
-  /** The call's deadline, in milliseconds from now. */
+  /** The call's deadline, in milliseconds from now; of one that is repeated, of all attempts together. */
   readonly timeoutMs?: number;
+}
+
+/** Of a call that changes nothing, or the same when it is repeated. */
+export interface RepeatableCallSettings extends CallSettings {
+  /**
+   * How long after it was first cut off, because connection or daemon have gone, it may be made again, in milliseconds.
+   * Default: the client's.
+   */
+  readonly retryMs?: number;
 }
 
 type Unary<Request, Response> = (
@@ -43,17 +63,26 @@ type Unary<Request, Response> = (
 /** How long one look at the connection may take, in milliseconds. */
 const READY_WAIT_MS = 250;
 
+/** How long a daemon that has gone is waited for to tell it that a task is to end, in milliseconds. */
+const STOP_RETRY_MS = 30_000;
+
 /**
  * A connection to one daemon. Every call rejects with a StockadeError.
  * Close it when done: it keeps the process alive.
  */
 export class StockadeClient implements Disposable {
   private readonly rpc: ExecutorServiceClient;
+  private readonly metadata: () => Metadata;
+  private readonly retryMs: number;
   private closed = false;
 
-  /** @param address "unix:<path>" or "<host>:<port>" */
-  constructor(address: string) {
-    this.rpc = new ExecutorServiceClient(address, credentials.createInsecure());
+  /** @param to an address alone: "unix:<path>", or "<host>:<port>" on loopback, without encryption */
+  constructor(to: string | ConnectOptions) {
+    const options = typeof to === "string" ? { address: to } : to;
+    const parts = channelParts(options);
+    this.retryMs = options.retryMs ?? 0;
+    this.rpc = new ExecutorServiceClient(parts.address, parts.credentials, parts.options);
+    this.metadata = parts.metadata;
   }
 
   configure(request: ConfigureFields, settings?: CallSettings): Promise<ConfigureResponse> {
@@ -68,8 +97,8 @@ export class StockadeClient implements Disposable {
     return this.call(this.rpc.start.bind(this.rpc), StartRequest.fromPartial({ id }), settings);
   }
 
-  wait(id: string, settings?: CallSettings): Promise<WaitResponse> {
-    return this.call(this.rpc.wait.bind(this.rpc), WaitRequest.fromPartial({ id }), settings);
+  wait(id: string, settings?: RepeatableCallSettings): Promise<WaitResponse> {
+    return this.repeat(this.rpc.wait.bind(this.rpc), WaitRequest.fromPartial({ id }), settings);
   }
 
   shutdown(request: Partial<ShutdownRequest>, settings?: CallSettings): Promise<ShutdownResponse> {
@@ -77,13 +106,83 @@ export class StockadeClient implements Disposable {
     return this.call(this.rpc.shutdown.bind(this.rpc), whole, settings);
   }
 
-  forceStop(id: string, settings?: CallSettings): Promise<ForceStopResponse> {
-    const request = ForceStopRequest.fromPartial({ id });
-    return this.call(this.rpc.forceStop.bind(this.rpc), request, settings);
+  /** Shutdown in the units of people; resolves too where the task has ended before. Throws a TypeError for a `grace` that cannot be. */
+  async stop(id: string, { signal = "", grace }: StopOptions = {}): Promise<void> {
+    const gracePeriod = grace === undefined ? undefined : toDuration(parseTimeSpan(grace, "grace"));
+    try {
+      await this.shutdown({ id, signal, gracePeriod });
+    } catch (error) {
+      if (!(error instanceof StockadeError && error.reason === "ENDED")) throw error;
+      // It may be on its way only.
+      await this.wait(id, { retryMs: STOP_RETRY_MS });
+    }
   }
 
-  open(request: Partial<OpenRequest>, settings?: CallSettings): Promise<OpenResponse> {
-    return this.call(this.rpc.open.bind(this.rpc), OpenRequest.fromPartial(request), settings);
+  forceStop(id: string, settings?: RepeatableCallSettings): Promise<ForceStopResponse> {
+    const request = ForceStopRequest.fromPartial({ id });
+    return this.repeat(this.rpc.forceStop.bind(this.rpc), request, settings);
+  }
+
+  get(id: string, settings?: RepeatableCallSettings): Promise<GetResponse> {
+    return this.repeat(this.rpc.get.bind(this.rpc), GetRequest.fromPartial({ id }), settings);
+  }
+
+  /** One page. For all of them there is `listAll`. */
+  list(request: ListFields = {}, settings?: RepeatableCallSettings): Promise<ListResponse> {
+    return this.repeat(this.rpc.list.bind(this.rpc), toListRequest(request), settings);
+  }
+
+  /** Every task that matches, page after page, each once; `settings` are those of each page's call. */
+  async *listAll(
+    request: ListFields = {},
+    settings?: RepeatableCallSettings,
+  ): AsyncGenerator<Task, void, void> {
+    let { pageToken = "" } = request;
+    do {
+      const { tasks, nextPageToken } = await this.list({ ...request, pageToken }, settings);
+      yield* tasks;
+      pageToken = nextPageToken;
+    } while (pageToken !== "");
+  }
+
+  /** Removes the record of a task that has ended. */
+  delete(id: string, settings?: CallSettings): Promise<DeleteResponse> {
+    return this.call(this.rpc.delete.bind(this.rpc), DeleteRequest.fromPartial({ id }), settings);
+  }
+
+  serverInfo(settings?: RepeatableCallSettings): Promise<GetServerInfoResponse> {
+    const request = GetServerInfoRequest.fromPartial({});
+    return this.repeat(this.rpc.getServerInfo.bind(this.rpc), request, settings);
+  }
+
+  open(request: Partial<OpenRequest>, settings?: RepeatableCallSettings): Promise<OpenResponse> {
+    return this.repeat(this.rpc.open.bind(this.rpc), OpenRequest.fromPartial(request), settings);
+  }
+
+  /** What a task has written, by one call: throws where that is cut off. */
+  logs(id: string, options?: LogsOptions): AsyncGenerator<LogEvent, void, undefined> {
+    return readLogs(this.openLogs, id, options);
+  }
+
+  /** The same over lost connections and restarts of the daemon: byte for byte, each once. For as long as it takes; `signal` ends it. */
+  output(id: string, options?: LogsOptions): AsyncGenerator<LogEvent, void, undefined> {
+    return readLogsThrough(this.openLogs, id, options);
+  }
+
+  /**
+   * Runs a task: a promise of its result, and its output as it comes. Over restarts of the daemon, and, with
+   * `onDisconnect: "keep"` or `detach`, over lost connections. Throws a TypeError for options that cannot be.
+   */
+  run(command: Command, options: RunOptions = {}): RunningTask {
+    return runTask(this.taskCalls, command, options);
+  }
+
+  /**
+   * A task that is there, by its id, as `run` gives it: from the first byte on, or from where a program that was started
+   * again has stopped. Its end is not the task's.
+   */
+  attach(id: string, options: AttachOptions = {}): RunningTask {
+    return attachTo(this.taskCalls, id, options);
   }
 
   /** Resolves when the daemon can be reached; rejects after `timeoutMs`, or once the client is closed. */
@@ -105,10 +204,42 @@ export class StockadeClient implements Disposable {
     this.close();
   }
 
+  private readonly openLogs: OpenLogs = (request) => this.rpc.logs(request, this.metadata());
+
+  private readonly taskCalls: TaskCalls = {
+    openRun: (request) => this.rpc.run(request, this.metadata()),
+    output: (id, options) => this.output(id, options),
+    wait: async (id, signal) => {
+      const { exit } = await this.wait(id, { signal, retryMs: Infinity });
+      if (exit === undefined) throw localError("INTERNAL", "the daemon answered Wait without an exit");
+      return exit;
+    },
+    forceStop: async (id) => {
+      await this.forceStop(id, { retryMs: STOP_RETRY_MS });
+    },
+    stop: (id, options) => this.stop(id, options),
+  };
+
   private readyBy(deadline: number): Promise<boolean> {
     return new Promise((resolve) => {
       this.rpc.waitForReady(deadline, (error) => resolve(error === undefined));
     });
+  }
+
+  /** A call that can be made again, and is where it was cut off. */
+  private repeat<Request, Response>(
+    method: Unary<Request, Response>,
+    request: Request,
+    settings: RepeatableCallSettings = {},
+  ): Promise<Response> {
+    const { signal, timeoutMs, retryMs = this.retryMs } = settings;
+    const end = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
+    const attempt = (): Promise<Response> =>
+      this.call(method, request, {
+        ...settings,
+        ...(end === undefined ? {} : { timeoutMs: end - Date.now() }),
+      });
+    return retried(attempt, { retryMs, signal });
   }
 
   private call<Request, Response>(
@@ -119,7 +250,7 @@ export class StockadeClient implements Disposable {
     const { signal, timeoutMs } = settings;
     return new Promise((resolve, reject) => {
       const options = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
-      const call = method(request, new Metadata(), options, (error, response) => {
+      const call = method(request, this.metadata(), options, (error, response) => {
         signal?.removeEventListener("abort", cancel);
         if (error === null) resolve(response);
         else reject(new StockadeError(error));

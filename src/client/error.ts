@@ -1,33 +1,46 @@
-import type { ServiceError } from "@grpc/grpc-js";
-import { status } from "@grpc/grpc-js";
+import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 
-import { BadRequest, ErrorInfo } from "../gen/google/rpc/error_details.js";
+import { BadRequest, ErrorInfo, RetryInfo } from "../gen/google/rpc/error_details.js";
 import { Status } from "../gen/google/rpc/status.js";
+import { toMs } from "./durations.js";
+import type { ErrorReason } from "./reasons.js";
 
 /** A call that failed, with what the daemon said of it. */
 export class StockadeError extends Error {
   /** Canonical name of the status code: "FAILED_PRECONDITION". */
   readonly code: string;
   /** Why, from docs/errors.md; undefined where the daemon did not answer. */
-  readonly reason: string | undefined;
+  readonly reason: ErrorReason | (string & {}) | undefined;
   /** The request's field that is wrong, if it is one. */
   readonly field: string | undefined;
+  /** For programs: what docs/errors.md says of the reason. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** How long the daemon wants to be left alone before the call is made again, in milliseconds; undefined: it has not said. */
+  readonly retryDelayMs: number | undefined;
 
-  constructor(cause: ServiceError) {
-    super(cause.details, { cause });
+  constructor(cause: ServiceError, options: { readonly cause?: unknown } = {}) {
+    super(cause.details, { cause, ...options });
     this.name = "StockadeError";
     this.code = status[cause.code];
     const details = decodeDetails(cause);
     this.reason = details.info?.reason;
     this.metadata = Object.fromEntries(details.info?.metadata ?? []);
     this.field = details.badRequest?.fieldViolations[0]?.field;
+    const delay = details.retryInfo?.retryDelay;
+    this.retryDelayMs = delay === undefined ? undefined : toMs(delay);
   }
+}
+
+/** A failure of which the client itself knows, and not the daemon. */
+export function localError(code: keyof typeof status, message: string, cause?: unknown): StockadeError {
+  const error = { code: status[code], details: message, metadata: new Metadata() };
+  return new StockadeError(Object.assign(new Error(message), error), cause === undefined ? {} : { cause });
 }
 
 interface Details {
   info?: ErrorInfo;
   badRequest?: BadRequest;
+  retryInfo?: RetryInfo;
 }
 
 function decodeDetails(error: ServiceError): Details {
@@ -37,6 +50,7 @@ function decodeDetails(error: ServiceError): Details {
   for (const { typeUrl, value } of Status.decode(encoded).details) {
     if (typeUrl.endsWith("/google.rpc.ErrorInfo")) details.info = ErrorInfo.decode(value);
     if (typeUrl.endsWith("/google.rpc.BadRequest")) details.badRequest = BadRequest.decode(value);
+    if (typeUrl.endsWith("/google.rpc.RetryInfo")) details.retryInfo = RetryInfo.decode(value);
   }
   return details;
 }

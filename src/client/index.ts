@@ -1,5 +1,36 @@
 /** What orchestrators use: a client of the daemon, its messages and its errors. */
-export { StockadeClient, type CallSettings } from "./client.js";
+export { StockadeClient, type CallSettings, type RepeatableCallSettings } from "./client.js";
+export { connect } from "./connect.js";
+export type { ConnectOptions, TlsOptions } from "./connection.js";
 export type { ConfigureFields } from "./configure-fields.js";
 export { StockadeError } from "./error.js";
+export type { ListFields } from "./list-fields.js";
+export type { TimeSpan } from "./durations.js";
+export type { ByteSize, Limits } from "./limits.js";
+export type { LogEvent, LogsOptions, OutputEvent, OutputOffsets, OutputStreamName } from "./logs.js";
+export { OutputLostError } from "./output-bytes.js";
+export { ERROR_REASONS, type ErrorReason } from "./reasons.js";
+export {
+  describeEnd,
+  TaskFailedError,
+  toTaskEnd,
+  type TaskEnd,
+  type TaskEndReason,
+  type TaskResult,
+  type TaskUsage,
+} from "./result.js";
+export type { AttachOptions } from "./run.js";
+export type {
+  Command,
+  FollowOptions,
+  HoldOptions,
+  MountOption,
+  RunOptions,
+  TaskOptions,
+} from "./run-options.js";
+export { RunningTask, type TaskStarted } from "./running-task.js";
+export type { StopOptions } from "./task-events.js";
+export type { MapFields, MapOf } from "./map-fields.js";
+export type { Duration } from "../gen/google/protobuf/duration.js";
+export type { Timestamp } from "../gen/google/protobuf/timestamp.js";
 export * from "../gen/executor/v1/executor.js";

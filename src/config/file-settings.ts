@@ -2,6 +2,7 @@
 import { DEFAULT_CHROOT } from "../tasks/request/default-chroot.js";
 import type { AllowedPath } from "../tasks/request/policy.js";
 import { checkPath } from "../tasks/request/task-path.js";
+import { checkAccessSettings, type AccessSettings } from "./access-settings.js";
 import { ConfigError } from "./config-error.js";
 
 const MIB = 2 ** 20;
@@ -41,16 +42,46 @@ export const NUMBER_KEYS = {
   unstarted_bytes: { min: MIB, max: TIB, byDefault: 256 * MIB },
   // Ours: an orchestrator that was away for an hour still learns every exit.
   ended_ttl_seconds: { min: 1, max: TTL_SECONDS_MAX, byDefault: 3600 },
-  // Ours: about 1 kB of memory each.
+  // Ours: about 1 kB of memory each, and what its labels hold, 25 kB at most.
   ended_max_records: { min: 0, max: 1_000_000, byDefault: 10_000 },
   // Ours: each is two processes and one cgroup at least; pid_max is 32768 on small hosts.
   max_tasks: { min: 1, max: 100_000, byDefault: 4096 },
+  // Ours: one whose reader has stopped holds up to 200 kB.
+  max_streams: { min: 1, max: 100_000, byDefault: 2048 },
+  // Ours: about 50 kB of memory and one descriptor each.
+  max_connections: { min: 1, max: 100_000, byDefault: 1024 },
+  // Ours: a Wait for each of `max_tasks`, and as many again to follow them, for two orchestrators of one name; some
+  // 15 kB of memory each.
+  max_calls: { min: 16, max: 1_000_000, byDefault: 16_384 },
 } as const satisfies Record<string, NumberKey>;
+
+/** Those that hold no number. */
+const OTHER_KEYS: readonly string[] = [
+  "access",
+  "allowed_paths",
+  "end_tasks_on_stop",
+  "remove_alloc_dirs",
+  "socket_group",
+  "socket_mode",
+  "socket_owner",
+  "tls",
+];
+
+/** Those of a unix socket that are of use: its owner's, and its group's as well. */
+const SOCKET_MODES = { "0600": 0o600, "0660": 0o660 } as const;
 
 export type NumberKeyName = keyof typeof NUMBER_KEYS;
 
-export interface FileSettings extends Readonly<Record<NumberKeyName, number>> {
+export interface FileSettings extends Readonly<Record<NumberKeyName, number>>, AccessSettings {
+  /** Default false: what runs is the next daemon's. */
+  readonly end_tasks_on_stop: boolean;
+  /** Default false: what tasks have left is whoever's who asked for them. */
+  readonly remove_alloc_dirs: boolean;
   readonly allowed_paths: readonly AllowedPath[];
+  /** Name or number; undefined: the daemon's own. */
+  readonly socket_owner: string | undefined;
+  readonly socket_group: string | undefined;
+  readonly socket_mode: number;
 }
 
 /** What the default chroot shows, read-only. */
@@ -62,14 +93,39 @@ const ALLOWED_PATHS: readonly AllowedPath[] = DEFAULT_CHROOT.map(({ source }) =>
 export function checkFileSettings(content: unknown): FileSettings {
   if (!isObject(content)) throw new ConfigError("--config: the file does not hold a JSON object");
   for (const key of Object.keys(content)) {
-    if (key !== "allowed_paths" && !Object.hasOwn(NUMBER_KEYS, key)) {
+    if (!OTHER_KEYS.includes(key) && !Object.hasOwn(NUMBER_KEYS, key)) {
       throw new ConfigError(`--config: unknown key '${key}'`);
     }
   }
   const numbers = Object.fromEntries(
     Object.entries(NUMBER_KEYS).map(([name, rule]) => [name, checkNumber(name, content[name], rule)]),
   ) as Record<NumberKeyName, number>;
-  return Object.freeze({ ...numbers, allowed_paths: checkAllowedPaths(content["allowed_paths"]) });
+  return Object.freeze({
+    ...numbers,
+    allowed_paths: checkAllowedPaths(content["allowed_paths"]),
+    end_tasks_on_stop: checkBoolean("end_tasks_on_stop", content["end_tasks_on_stop"]),
+    remove_alloc_dirs: checkBoolean("remove_alloc_dirs", content["remove_alloc_dirs"]),
+    socket_owner: checkAccount("socket_owner", content["socket_owner"]),
+    socket_group: checkAccount("socket_group", content["socket_group"]),
+    socket_mode: checkSocketMode(content["socket_mode"]),
+    ...checkAccessSettings(content["tls"], content["access"]),
+  });
+}
+
+function checkBoolean(name: string, value: unknown = false): boolean {
+  if (typeof value !== "boolean") throw new ConfigError(`--config: ${name} must be true or false`);
+  return value;
+}
+
+function checkAccount(name: string, value: unknown): string | undefined {
+  if (value === undefined || (typeof value === "string" && /^[^\s:\0]{1,64}$/.test(value))) return value;
+  throw new ConfigError(`--config: ${name} must be a name or a number, as a string`);
+}
+
+function checkSocketMode(value: unknown = "0600"): number {
+  const mode = Object.entries(SOCKET_MODES).find(([text]) => text === value)?.[1];
+  if (mode === undefined) throw new ConfigError('--config: socket_mode must be "0600" or "0660"');
+  return mode;
 }
 
 function checkNumber(name: string, value: unknown, { min, max, byDefault }: NumberKey): number {
@@ -91,11 +147,9 @@ function checkAllowedPath(entry: unknown, index: number): AllowedPath {
   if (!isObject(entry)) throw new ConfigError(`--config: ${name} must be an object`);
   const unknown = Object.keys(entry).find((key) => key !== "path" && key !== "writable");
   if (unknown !== undefined) throw new ConfigError(`--config: unknown key '${unknown}' in ${name}`);
-  const { path, writable = false } = entry;
+  const { path } = entry;
+  const writable = checkBoolean(`${name}.writable`, entry["writable"]);
   if (typeof path !== "string") throw new ConfigError(`--config: ${name}.path must be a string`);
-  if (typeof writable !== "boolean") {
-    throw new ConfigError(`--config: ${name}.writable must be true or false`);
-  }
   try {
     checkPath(`${name}.path`, path);
   } catch (error) {

@@ -7,7 +7,7 @@ import { ConfigError } from "./config-error.js";
 import { readConfigFile } from "./config-file.js";
 import { defaultSocket, defaultStateDir, type Environment } from "./default-paths.js";
 import { checkFileSettings, type FileSettings } from "./file-settings.js";
-import { parseListenAddress, unixAddress } from "./listen-address.js";
+import { parseListenAddress, unixAddress, type TcpMode } from "./listen-address.js";
 
 /** The same as package.json's; a test holds them equal. */
 export const VERSION = "0.1.0";
@@ -33,14 +33,16 @@ export function usage(): string {
 
   --listen unix:<path>|<host>:<port>  where to listen; repeatable
                                       (root: unix:/run/stockade/stockaded.sock,
-                                      else below $XDG_RUNTIME_DIR)
+                                      else below $XDG_RUNTIME_DIR); TCP needs tls
+                                      in the file, or --insecure-tcp
   --state-dir <path>                  records of tasks
                                       (root: /var/lib/stockade, else below $XDG_STATE_HOME)
   --alloc-dir <path>                  alloc directories (<state-dir>/alloc)
   --cgroup-root <path>                below the cgroup mount: /stockade
                                       (the cgroup of stockade-tasks.service, or /stockade)
   --config <path>                     JSON file with all other settings
-  --insecure-tcp                      allow TCP on loopback, for every user of this host
+  --insecure-tcp                      allow plain TCP on loopback: every user of
+                                      this host is an admin
   --help                              this text
   --version                           the version
 `;
@@ -63,15 +65,26 @@ export function load(
   if (flags.help === true) return { kind: "help" };
   if (flags.version === true) return { kind: "version" };
   const stateDir = directory("--state-dir", flags["state-dir"]) ?? defaultStateDir(root, env);
-  const listen = flags.listen?.map((text) => parseListenAddress(text, flags["insecure-tcp"] === true));
+  const settings = checkFileSettings(flags.config === undefined ? {} : readConfigFile(flags.config));
+  const tcp = tcpMode(settings.tls !== undefined, flags["insecure-tcp"] === true);
+  const listen = flags.listen?.map((text) => parseListenAddress(text, tcp));
   const config: Config = {
+    configFile: flags.config === undefined ? undefined : resolve(flags.config),
     listen: Object.freeze(listen ?? [unixAddress(defaultSocket(root, env, stateDir))]),
     stateDir,
     allocDir: directory("--alloc-dir", flags["alloc-dir"]) ?? join(stateDir, "alloc"),
     cgroupRoot: checkCgroupRoot(flags["cgroup-root"]),
-    ...fromFile(checkFileSettings(flags.config === undefined ? {} : readConfigFile(flags.config))),
+    ...fromFile(settings),
   };
   return { kind: "serve", config: Object.freeze(config) };
+}
+
+function tcpMode(tls: boolean, insecureTcp: boolean): TcpMode {
+  if (tls && insecureTcp) {
+    throw new ConfigError("--insecure-tcp cannot be given together with tls of the configuration file");
+  }
+  if (tls) return "tls";
+  return insecureTcp ? "insecure" : "none";
 }
 
 function parseFlags(argv: readonly string[]) {
@@ -111,9 +124,21 @@ function fromFile(settings: FileSettings) {
     linkBytes: BigInt(settings.link_bytes),
     unstartedTtlMs: settings.unstarted_ttl_seconds * 1000,
     unstartedBytes: settings.unstarted_bytes,
+    endTasksOnStop: settings.end_tasks_on_stop,
     endedTtlMs: settings.ended_ttl_seconds * 1000,
     endedMaxRecords: settings.ended_max_records,
+    removeAllocDirs: settings.remove_alloc_dirs,
     maxTasks: settings.max_tasks,
+    maxStreams: settings.max_streams,
     allowedPaths: settings.allowed_paths,
+    tls: settings.tls,
+    access: settings.access,
+    socket: Object.freeze({
+      owner: settings.socket_owner,
+      group: settings.socket_group,
+      mode: settings.socket_mode,
+    }),
+    maxConnections: settings.max_connections,
+    maxCalls: settings.max_calls,
   };
 }

@@ -1,9 +1,12 @@
-/** The directories that belong to one daemon: made, checked, locked and marked as its own. */
-import { mkdir, open, readFile, stat, type FileHandle } from "node:fs/promises";
+/** The directories that belong to one daemon: checked, made, locked and marked as its own. */
+import type { Stats } from "node:fs";
+import { lstat, mkdir, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 
+import { isWithin } from "../tasks/request/task-path.js";
 import { lockDirectory } from "./lock.js";
+import { readMark, writeMark } from "./marks.js";
 
 /** A directory is not fit to be the daemon's. */
 export class UnfitDirectory extends Error {
@@ -24,46 +27,93 @@ export interface OwnDirectories {
   readonly locks: readonly FileHandle[];
 }
 
-/** Makes, checks and locks the state and alloc directories. Throws DirectoryHeld or UnfitDirectory. */
+/**
+ * Checks, makes and locks the state and alloc directories. Throws DirectoryHeld, UnfitDirectory or UnfitMark; of
+ * directories that were there nothing has changed then, and none has been made.
+ */
 export async function openDirectories(
   helper: string,
   stateDir: string,
   allocDir: string,
 ): Promise<OwnDirectories> {
-  await makePrivate(stateDir);
-  await makePrivate(allocDir);
-  const locks = [await lockDirectory(helper, stateDir)];
-  const stateId = await readOrCreate(join(stateDir, STATE_ID_FILE), randomUUID());
-  locks.push(await lockDirectory(helper, allocDir));
-  const owner = await readOrCreate(join(allocDir, OWNER_FILE), stateId);
-  if (owner !== stateId) {
-    throw new UnfitDirectory(allocDir, `belongs to the daemon whose state directory has id ${owner}`);
-  }
   const tasks = join(stateDir, "tasks");
-  await makePrivate(tasks);
-  return { stateId, tasks, locks };
+  // An alloc id would name what is the daemon's; and records of tasks are swept.
+  if (isWithin(stateDir, allocDir) || isWithin(allocDir, tasks)) {
+    throw new UnfitDirectory(
+      allocDir,
+      `cannot hold alloc directories: the records in ${stateDir} are in the way`,
+    );
+  }
+  const lockable = [stateDir, allocDir];
+  const there = new Set<string>();
+  for (const directory of [...lockable, tasks]) if (await isThere(directory)) there.add(directory);
+  const locks: FileHandle[] = [];
+  try {
+    for (const directory of lockable.filter((path) => there.has(path))) {
+      locks.push(await lockDirectory(helper, directory));
+    }
+    await readMarks(stateDir, allocDir);
+    for (const directory of [...lockable, tasks]) await makePrivate(directory);
+    for (const directory of lockable.filter((path) => !there.has(path))) {
+      locks.push(await lockDirectory(helper, directory));
+    }
+    return { stateId: await mark(stateDir, allocDir), tasks, locks };
+  } catch (error) {
+    await Promise.all(locks.map((lock) => lock.close()));
+    throw error;
+  }
 }
 
-async function makePrivate(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const found = await stat(directory);
+interface Marks {
+  readonly stateId: string | undefined;
+  readonly owner: string | undefined;
+}
+
+/** Another daemon's alloc directory is refused. */
+async function readMarks(stateDir: string, allocDir: string): Promise<Marks> {
+  const stateId = await readMark(join(stateDir, STATE_ID_FILE));
+  const owner = await readMark(join(allocDir, OWNER_FILE));
+  if (owner !== undefined && owner !== stateId) {
+    throw new UnfitDirectory(allocDir, `belongs to the daemon whose state directory has id ${owner}`);
+  }
+  return { stateId, owner };
+}
+
+/** Both are locked: another daemon that has made them at the same time has marked them by now, or never will. */
+async function mark(stateDir: string, allocDir: string): Promise<string> {
+  const known = await readMarks(stateDir, allocDir);
+  const stateId = known.stateId ?? randomUUID();
+  if (known.stateId === undefined) await writeMark(join(stateDir, STATE_ID_FILE), stateId);
+  if (known.owner === undefined) await writeMark(join(allocDir, OWNER_FILE), stateId);
+  return stateId;
+}
+
+/** Throws where what is there is not fit. A link is none of the daemon's, and what it leads to may be anybody's. */
+async function isThere(directory: string): Promise<boolean> {
+  const found = await look(directory);
+  if (found === undefined) return false;
+  if (found.isSymbolicLink()) throw new UnfitDirectory(directory, "is a symbolic link");
+  if (!found.isDirectory()) throw new UnfitDirectory(directory, "is no directory");
   if (found.uid !== process.geteuid?.()) {
     throw new UnfitDirectory(directory, `belongs to user ${found.uid}, not to the daemon's`);
   }
   if ((found.mode & 0o077) !== 0) {
     throw new UnfitDirectory(directory, "is open to other users: its mode must be 0700");
   }
+  return true;
 }
 
-/** The content of a small file, which is created if it is not there. */
-async function readOrCreate(path: string, content: string): Promise<string> {
+async function look(directory: string): Promise<Stats | undefined> {
   try {
-    const file = await open(path, "wx", 0o600);
-    await file.writeFile(`${content}\n`);
-    await file.close();
-    return content;
+    return await lstat(directory);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-    return (await readFile(path, "utf8")).trim();
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT") return undefined;
+    throw new UnfitDirectory(directory, `cannot be looked at: ${code}`);
   }
+}
+
+async function makePrivate(directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await isThere(directory);
 }

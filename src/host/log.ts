@@ -1,5 +1,8 @@
 import type { Log } from "../tasks/ports.js";
 
+/** What steers a terminal, or hides from its reader, and JSON leaves as it is: within strings, each can be written so. */
+const UNPRINTABLE = /[\x7f-\x9f\p{Cf}\u2028\u2029]/gu;
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /** One JSON object a line, on standard error. */
@@ -19,8 +22,13 @@ export class StderrLog implements Log {
 
   private write(level: string, message: string, fields: Fields): void {
     const line = { time: new Date().toISOString(), level, message, ...fields };
-    process.stderr.write(`${JSON.stringify(line, errorsAsText)}\n`);
+    process.stderr.write(`${JSON.stringify(line, errorsAsText).replace(UNPRINTABLE, escaped)}\n`);
   }
+}
+
+function escaped(character: string): string {
+  const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
 }
 
 function errorsAsText(_key: string, value: unknown): unknown {

@@ -20,6 +20,8 @@ export interface Privileges {
 
 export interface Launched {
   readonly launcher: Launcher;
+  /** Starts another one like it. */
+  readonly startAnother: () => Promise<Launcher>;
   readonly privileges: Privileges;
 }
 
@@ -35,16 +37,21 @@ export async function launchAsRoot(
   defaults: Defaults,
   join: (pid: number) => Promise<void>,
 ): Promise<Launched> {
-  const launcher = await Launcher.start(helper, { ...defaults, users: "host" }, join);
+  const start = (): Promise<Launcher> => Launcher.start(helper, { ...defaults, users: "host" }, join);
   const probeUser = { uid: defaults.initUid - 1, gid: defaults.initUid - 1 };
-  return { launcher, privileges: { onlyUser: undefined, probeUser, unenforced: [] } };
+  const privileges = { onlyUser: undefined, probeUser, unenforced: [] };
+  return { launcher: await start(), startAnother: start, privileges };
 }
 
 /** Tasks have the daemon's own user; their inits have another if this host gives the daemon's user one. */
 export async function launchAsPlainUser(helper: string, defaults: Defaults): Promise<Launched> {
   const user = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
-  const answer = (launcher: Launcher, unenforced: readonly Unenforced[]): Launched => ({
-    launcher,
+  const launch = async (
+    start: () => Promise<Launcher>,
+    unenforced: readonly Unenforced[],
+  ): Promise<Launched> => ({
+    launcher: await start(),
+    startAnother: start,
     privileges: {
       onlyUser: user,
       probeUser: user,
@@ -57,13 +64,16 @@ export async function launchAsPlainUser(helper: string, defaults: Defaults): Pro
   try {
     const ids = await findSubordinateIds();
     const place = (pid: number): Promise<void> => mapUsers(pid, defaults.initUid, ids);
-    return answer(await Launcher.start(helper, { ...defaults, users: "launcher" }, place), []);
+    return await launch(() => Launcher.start(helper, { ...defaults, users: "launcher" }, place), []);
   } catch (error) {
     if (!(error instanceof CannotMapUsers || error instanceof HelperFault)) throw error;
     const why = error.message;
-    return answer(await Launcher.start(helper, { ...defaults, users: "own" }, () => Promise.resolve()), [
-      { name: "supplementary_groups", reason: `tasks keep the daemon's own: ${why}` },
-      { name: "init_uid", reason: `init has the task's own uid: ${why}` },
-    ]);
+    return launch(
+      () => Launcher.start(helper, { ...defaults, users: "own" }, () => Promise.resolve()),
+      [
+        { name: "supplementary_groups", reason: `tasks keep the daemon's own: ${why}` },
+        { name: "init_uid", reason: `init has the task's own uid: ${why}` },
+      ],
+    );
   }
 }

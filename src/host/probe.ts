@@ -3,7 +3,14 @@
  * again before the daemon says that it can take tasks.
  */
 import { HELPER_STEP_WORDS } from "../tasks/helper-step.js";
-import { HelperFault, type CgroupHost, type RecordStore, type SandboxHost } from "../tasks/ports.js";
+import {
+  HelperFault,
+  type CgroupHost,
+  type RecordStore,
+  type SandboxHost,
+  type TaskRecord,
+} from "../tasks/ports.js";
+import { NO_TIME_LIMITS } from "../tasks/request/time-limits.js";
 import { uuid7 } from "../tasks/uuid.js";
 
 /** This host cannot contain a task. */
@@ -25,10 +32,12 @@ export async function probeSandbox(
   cgroups: CgroupHost | undefined,
   records: RecordStore,
   user: ProbeUser,
+  bootId: string,
 ): Promise<void> {
   const uuid = uuid7();
   const allocId = `probe-${uuid}`;
-  const recordDir = await records.create(uuid);
+  await records.create(uuid);
+  await records.write(unansweredRecord(uuid, allocId, bootId));
   const cgroup = await cgroups?.create(uuid);
   try {
     const sandbox = await sandboxes.create(
@@ -37,11 +46,14 @@ export async function probeSandbox(
         groups: [],
         allocId,
         taskName: "probe",
-        recordDir,
+        recordDir: records.directoryOf(uuid),
         workDir: "/local",
         ownNetwork: true,
         mounts: [],
         cgroup,
+        ...NO_TIME_LIMITS,
+        files: [],
+        stdin: undefined,
       },
       new AbortController().signal,
     );
@@ -56,6 +68,30 @@ export async function probeSandbox(
     await cgroup?.remove();
     await records.remove(uuid);
   }
+}
+
+/** As of a task whose Configure is under way: should this daemon die, the next one takes away what there is. */
+function unansweredRecord(uuid: string, allocId: string, bootId: string): TaskRecord {
+  return {
+    id: "",
+    uuid,
+    allocId,
+    owner: undefined,
+    taskName: "probe",
+    labels: new Map(),
+    request: undefined,
+    chrootMethod: "bind",
+    cgroup: undefined,
+    configuredNs: BigInt(Date.now()) * 1_000_000n,
+    bootId,
+    processes: undefined,
+    found: { alloc: false, task: false },
+    limits: {},
+    cause: undefined,
+    killSent: false,
+    graceEndsNs: undefined,
+    exit: undefined,
+  };
 }
 
 function explain({ fault }: HelperFault): string {

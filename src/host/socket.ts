@@ -1,5 +1,5 @@
 /** The file of a unix socket. */
-import { chmod, lstat, mkdir, unlink } from "node:fs/promises";
+import { chmod, lchown, lstat, mkdir, unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 
@@ -27,9 +27,21 @@ export async function clearSocket(path: string): Promise<void> {
   if (await isAlive(path)) throw new SocketInUse(path);
 }
 
-/** The daemon's umask gave it 0700 at most from its first moment. */
-export async function restrictSocket(path: string): Promise<void> {
-  await chmod(path, 0o600);
+export interface SocketRights {
+  /** Undefined: the daemon's own. */
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly mode: number;
+}
+
+/**
+ * The daemon's umask gave it 0700 at most from its first moment, so that nobody else got in; now it is given to whom
+ * it is for, and then opened to its group. Rejects where the daemon's user cannot do that.
+ */
+export async function giveSocket(path: string, { uid = -1, gid = -1, mode }: SocketRights): Promise<void> {
+  // -1 leaves it as it is. Source: chown(2).
+  if (uid !== -1 || gid !== -1) await lchown(path, uid, gid);
+  await chmod(path, mode);
 }
 
 function isAlive(path: string): Promise<boolean> {

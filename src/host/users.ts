@@ -48,6 +48,16 @@ export class HostUsers implements UserDirectory {
     return byUid.get(uid)?.name;
   }
 
+  /** Of whom a file of the daemon's is to be; undefined stays so. Throws a TaskError for a name that is not there. */
+  async idsOf(user: string | undefined, group: string | undefined): Promise<{ uid?: number; gid?: number }> {
+    const [passwd, groups] = await Promise.all([this.passwd.read(), this.groups.read()]);
+    const database = { passwd, groups };
+    return {
+      ...(user === undefined ? {} : { uid: findUser(user, database).uid }),
+      ...(group === undefined ? {} : { gid: findGroup("group", group, database) }),
+    };
+  }
+
   async lookup(request: UserRequest): Promise<User> {
     const [passwd, groups] = await Promise.all([this.passwd.read(), this.groups.read()]);
     const database = { passwd, groups };

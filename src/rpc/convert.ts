@@ -66,6 +66,10 @@ export function toConfigureInput(request: ConfigureRequest): ConfigureInput {
     ports: request.ports,
     meta: request.meta,
     allowUnenforced: request.allowUnenforced,
+    timeout: request.timeout,
+    cpuTimeLimit: request.cpuTimeLimit,
+    labels: request.labels,
+    requestId: request.requestId,
   };
 }
 
@@ -165,7 +169,7 @@ function fromUsage(usage: Usage): ProtoUsage {
   };
 }
 
-function timestamp(ns: bigint): Timestamp {
+export function timestamp(ns: bigint): Timestamp {
   return { seconds: ns / NS_PER_SECOND, nanos: Number(ns % NS_PER_SECOND) };
 }
 

@@ -1,40 +1,117 @@
-/** The gRPC server: which services, on which addresses. */
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+/** The gRPC server: which services, on which addresses, for whom. */
+import { Server } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 
 import { ExecutorServiceService } from "../gen/executor/v1/executor.js";
+import type { Access } from "../tasks/access/entry.js";
+import { settledIn } from "../tasks/concurrency/settled-in.js";
 import type { Executor } from "../tasks/executor.js";
+import type { Log } from "../tasks/ports.js";
+import type { ServerInfoSource } from "../tasks/server-info.js";
+import { Guard } from "./access/guard.js";
+import { RemoteAccess } from "./access/remote.js";
+import { Calls } from "./calls.js";
+import { encodePage } from "./encode-list.js";
+import { encodeLogsResponse } from "./encode-logs.js";
+import { encodeRunResponse } from "./encode-run.js";
+import { Listeners, type Endpoint } from "./listeners.js";
+import { reflectionService } from "./reflection.js";
 import { executorService } from "./service.js";
+import { StreamSlots } from "./stream-slots.js";
+
+const SERVICE = {
+  ...ExecutorServiceService,
+  logs: { ...ExecutorServiceService.logs, responseSerialize: encodeLogsResponse },
+  list: { ...ExecutorServiceService.list, responseSerialize: encodePage },
+  run: { ...ExecutorServiceService.run, responseSerialize: encodeRunResponse },
+};
 
 const SERVICE_NAME = "executor.v1.ExecutorService";
 
 /** Largest request, in bytes. Start's arguments and environment come out of one Configure. */
 const MESSAGE_BYTES_MAX = 4 * 2 ** 20;
 
-export class RpcServer {
-  private readonly server = new Server({
-    "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
-    "grpc.max_concurrent_streams": 4096,
-  });
-  private readonly health = new HealthImplementation({ "": "NOT_SERVING", [SERVICE_NAME]: "NOT_SERVING" });
+/** How long calls may take that wait for nothing any more but the kernel, in milliseconds. */
+const ANSWER_MS = 5_000;
 
-  constructor(executor: Executor, report: (error: unknown) => void) {
-    this.server.addService(ExecutorServiceService, executorService(executor, report));
+/** What one client can take up is bounded, too, by access/guard.ts and access/connections.ts. */
+const OPTIONS = {
+  "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
+  // One connection carries a Wait for each of an orchestrator's tasks.
+  "grpc.max_concurrent_streams": 4096,
+  // Megabytes that HTTP/2 may hold of one connection, headers and what is not sent yet; grpc-js has no limit.
+  "grpc-node.max_session_memory": 64,
+  // Who does not answer a ping has gone, without a word: its connection, and its calls, go as well.
+  "grpc.keepalive_time_ms": 60_000,
+  "grpc.keepalive_timeout_ms": 20_000,
+  // Statistics that nobody can ask for, kept of each connection.
+  "grpc.enable_channelz": 0,
+};
+
+export interface ServerParts {
+  readonly executor: Executor;
+  readonly info: ServerInfoSource;
+  readonly log: Log;
+  /** Of each listener without TLS, and of all with it together. */
+  readonly connectionsMax: number;
+  /** Of each caller. */
+  readonly callsMax: number;
+  /** How many streams may be open at one time, of all callers. */
+  readonly streamsMax: number;
+  /** Undefined: nothing listens with TLS. */
+  readonly access: Access | undefined;
+}
+
+export class RpcServer {
+  private readonly server = new Server(OPTIONS);
+  private readonly health = new HealthImplementation({ "": "NOT_SERVING", [SERVICE_NAME]: "NOT_SERVING" });
+  private readonly guard: Guard;
+  private readonly listeners: Listeners;
+  private readonly remote: RemoteAccess | undefined;
+
+  /** Resolves when those calls have been answered that were under way when no call was to wait any more. */
+  private answered: Promise<void> = Promise.resolve();
+
+  /** Throws where `access` cannot be served with. */
+  constructor(private readonly parts: ServerParts) {
+    const { executor, info, log, access } = parts;
+    const slots = new StreamSlots(parts.streamsMax);
+    const calls = new Calls();
+    const endCalls = (): void => {
+      this.answered = calls.endAll(executor.ends.reason);
+    };
+    executor.ends.addEventListener("abort", endCalls, { once: true });
+    const report = (error: unknown): void => log.error("internal error", { error });
+    this.server.addService(SERVICE, executorService(executor, info, { calls, report, slots }));
     this.health.addToServer(this.server);
+    reflectionService().addToServer(this.server);
+    this.guard = new Guard(parts.callsMax);
+    this.listeners = new Listeners(this.server, this.guard);
+    this.remote = access === undefined ? undefined : new RemoteAccess(access, parts.connectionsMax, log);
   }
 
   /**
-   * Listens without encryption: on a unix socket, whose file the caller guards, or on
-   * loopback. Resolves with the port (1 for a unix socket).
-   * @param address "unix:<path>" or "<host>:<port>"
+   * Listens without encryption: on a unix socket, whose file the caller guards, or on loopback. Whoever gets through is
+   * an admin. Resolves with the port; 0 for a unix socket.
    */
-  listen(address: string): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
-        if (error === null) resolve(port);
-        else reject(error);
-      });
-    });
+  listenLocally(endpoint: Endpoint): Promise<number> {
+    return this.listeners.local(endpoint, this.parts.connectionsMax);
+  }
+
+  /** Listens with TLS, for those whom `access` names. Resolves with the port. */
+  listenWithTls(endpoint: Endpoint): Promise<number> {
+    if (this.remote === undefined) throw new Error("nobody could be told apart");
+    return this.listeners.remote(endpoint, this.remote);
+  }
+
+  /**
+   * From now on `access` is in force. Who is in it no more, or as another, has its calls ended; all others go on. Throws
+   * where it cannot be served with; all is as it was then.
+   */
+  reload(access: Access): void {
+    if (this.remote === undefined) return;
+    this.remote.reload(access);
+    this.guard.recheck(this.remote);
   }
 
   /** Says by the health service whether tasks can be taken. */
@@ -44,9 +121,11 @@ export class RpcServer {
     this.health.setStatus(SERVICE_NAME, status);
   }
 
-  /** Answers what is under way, for `graceMs` at most, and closes every connection. */
-  stop(graceMs: number): Promise<void> {
-    return new Promise((resolve) => {
+  /** Answers what is under way, and closes every connection, `graceMs` later at the latest. */
+  async stop(graceMs: number): Promise<void> {
+    await settledIn([this.answered], ANSWER_MS);
+    this.listeners.close();
+    await new Promise<void>((resolve) => {
       // tryShutdown waits also for connections that have never said anything.
       const force = setTimeout(() => {
         this.server.forceShutdown();
@@ -57,5 +136,6 @@ export class RpcServer {
         resolve();
       });
     });
+    for (const connection of this.remote?.connections ?? []) connection.close();
   }
 }

@@ -2,12 +2,15 @@
 import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 
 import type { Any } from "../gen/google/protobuf/any.js";
-import { BadRequest, ErrorInfo } from "../gen/google/rpc/error_details.js";
+import { BadRequest, ErrorInfo, RetryInfo } from "../gen/google/rpc/error_details.js";
 import { Status } from "../gen/google/rpc/status.js";
 import { TaskError } from "../tasks/errors.js";
 
 /** `ErrorInfo.domain` of every error. */
 const DOMAIN = "stockade";
+
+/** When to try again what cannot be done just now: a daemon is back in about that time. */
+const RETRY_DELAY = { seconds: 1n, nanos: 0 };
 
 /** Trailer that carries the encoded google.rpc.Status. */
 const DETAILS_TRAILER = "grpc-status-details-bin";
@@ -37,6 +40,9 @@ export function toServiceError(error: unknown): ServiceError {
     details.push(
       packed("google.rpc.BadRequest", BadRequest.encode({ fieldViolations: [violation] }).finish()),
     );
+  }
+  if (known.code === "UNAVAILABLE") {
+    details.push(packed("google.rpc.RetryInfo", RetryInfo.encode({ retryDelay: RETRY_DELAY }).finish()));
   }
   const code = status[known.code];
   const metadata = new Metadata();

@@ -1,37 +1,51 @@
-import type { handleUnaryCall } from "@grpc/grpc-js";
+import type { handleUnaryCall, ServerUnaryCall } from "@grpc/grpc-js";
 
+import type { Caller } from "../tasks/access/identity.js";
 import { TaskError } from "../tasks/errors.js";
-import { FairTurns } from "../tasks/concurrency/fair-turns.js";
+import { turns } from "../tasks/concurrency/fair-turns.js";
+import { callerOfCall } from "./access/callers.js";
+import type { Calls } from "./calls.js";
 import { toServiceError } from "./status.js";
 
-/** A unary method as this room writes it: `signal` fires when the caller has gone or its deadline has passed. */
-export type UnaryMethod<Request, Response> = (request: Request, signal: AbortSignal) => Promise<Response>;
-
-/** How much of a turn may have gone by when another call begins in it, in milliseconds. */
-const TURN_BUDGET_MS = 0.5;
-
-const turns = new FairTurns(TURN_BUDGET_MS);
+/**
+ * A unary method as this room writes it: `signal` fires when the caller has gone or its deadline has passed; `by` is
+ * whom the guard has let in.
+ */
+export type UnaryMethod<Request, Response> = (
+  request: Request,
+  signal: AbortSignal,
+  by: Caller,
+) => Promise<Response>;
 
 async function begin<Request, Response>(
   method: UnaryMethod<Request, Response>,
-  request: Request,
+  call: ServerUnaryCall<Request, Response>,
   signal: AbortSignal,
 ): Promise<Response> {
   await turns.enter();
-  return method(request, signal);
+  // Where nobody would hear the answer, or the daemon stops, nothing is begun.
+  signal.throwIfAborted();
+  return method(call.request, signal, callerOfCall(call));
 }
 
-/** Makes a grpc-js handler of a method. `report` gets the errors that are no answer to the client. */
+/** Where a method's calls are counted, and what is told of them. */
+export interface UnaryParts {
+  readonly calls: Calls;
+  /** Gets the errors that are no answer to the client. */
+  readonly report: (error: unknown) => void;
+}
+
+/** Makes a grpc-js handler of a method. */
 export function unary<Request, Response>(
   method: UnaryMethod<Request, Response>,
-  report: (error: unknown) => void,
+  { calls, report }: UnaryParts,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
-    const caller = new AbortController();
+    const caller = calls.begin();
     call.on("cancelled", () =>
       caller.abort(new TaskError({ reason: "CALL_CANCELLED", message: "the caller has gone" })),
     );
-    begin(method, call.request, caller.signal)
+    begin(method, call, caller.signal)
       .then(
         (response) => callback(null, response),
         (error: unknown) => {
@@ -44,6 +58,7 @@ export function unary<Request, Response>(
         report(error);
         callback(toServiceError(error));
       })
-      .catch(report);
+      .catch(report)
+      .finally(() => calls.end(caller));
   };
 }

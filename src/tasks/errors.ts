@@ -1,15 +1,18 @@
 /** The errors of this service: one class, one table of reasons. docs/errors.md says the same to clients. */
 
 import { clip } from "./clip.js";
+import { printable } from "./printable.js";
 
 /** The canonical codes in use. Source: google/rpc/code.proto. */
 export type CodeName =
   | "INVALID_ARGUMENT"
+  | "UNAUTHENTICATED"
   | "NOT_FOUND"
   | "ALREADY_EXISTS"
   | "PERMISSION_DENIED"
   | "FAILED_PRECONDITION"
   | "RESOURCE_EXHAUSTED"
+  | "OUT_OF_RANGE"
   | "UNAVAILABLE"
   | "CANCELLED"
   | "INTERNAL";
@@ -23,11 +26,16 @@ export const REASON_CODES = {
   GROUP_UNKNOWN: "INVALID_ARGUMENT",
   TASK_NOT_FOUND: "NOT_FOUND",
   TASK_EXISTS: "ALREADY_EXISTS",
+  REQUEST_ID_REUSED: "ALREADY_EXISTS",
   USER_FORBIDDEN: "PERMISSION_DENIED",
   GROUP_FORBIDDEN: "PERMISSION_DENIED",
   PATH_FORBIDDEN: "PERMISSION_DENIED",
+  CREDENTIALS_REFUSED: "UNAUTHENTICATED",
+  ROLE_FORBIDDEN: "PERMISSION_DENIED",
   ALREADY_STARTED: "FAILED_PRECONDITION",
   ENDED: "FAILED_PRECONDITION",
+  NOT_ENDED: "FAILED_PRECONDITION",
+  NOT_REATTACHED: "FAILED_PRECONDITION",
   UNENFORCEABLE: "FAILED_PRECONDITION",
   MEMORY_IN_USE: "FAILED_PRECONDITION",
   LIMIT_REFUSED: "INVALID_ARGUMENT",
@@ -37,7 +45,14 @@ export const REASON_CODES = {
   TOO_MANY_TASKS: "RESOURCE_EXHAUSTED",
   UNSTARTED_BYTES_EXCEEDED: "RESOURCE_EXHAUSTED",
   HOST_EXHAUSTED: "RESOURCE_EXHAUSTED",
+  TOO_MANY_STREAMS: "RESOURCE_EXHAUSTED",
+  OFFSET_BEYOND_END: "OUT_OF_RANGE",
+  LOG_GONE: "NOT_FOUND",
+  TOO_MANY_CALLS: "RESOURCE_EXHAUSTED",
+  TOO_MANY_CONNECTIONS: "RESOURCE_EXHAUSTED",
+  REQUEST_TOO_SLOW: "CANCELLED",
   STOPPING: "UNAVAILABLE",
+  HELPER_GONE: "UNAVAILABLE",
   CALL_CANCELLED: "CANCELLED",
   INTERNAL: "INTERNAL",
 } as const satisfies Record<string, CodeName>;
@@ -74,6 +89,11 @@ export function echo(text: string): string {
   return clip(text, ECHO_BYTES_MAX);
 }
 
+/** Of bounded length, and fit for a terminal. */
+function shown(text: string, bytesMax: number): string {
+  return clip(printable(clip(text, bytesMax)), bytesMax);
+}
+
 /** What a client is told, of bounded length, whatever the request. Every other error is a defect, or the host's, and is answered without its text. */
 export class TaskError extends Error {
   readonly reason: ErrorReason;
@@ -82,11 +102,11 @@ export class TaskError extends Error {
   readonly metadata: Readonly<Record<string, string>>;
 
   constructor({ reason, message, field, metadata = {}, cause }: TaskErrorParts) {
-    super(clip(message, MESSAGE_BYTES_MAX), cause === undefined ? undefined : { cause });
+    super(shown(message, MESSAGE_BYTES_MAX), cause === undefined ? undefined : { cause });
     this.name = "TaskError";
     this.reason = reason;
     this.code = REASON_CODES[reason];
-    this.field = field === undefined ? undefined : clip(field, VALUE_BYTES_MAX);
+    this.field = field === undefined ? undefined : shown(field, VALUE_BYTES_MAX);
     this.metadata = Object.freeze(
       Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, clip(value, VALUE_BYTES_MAX)])),
     );
@@ -110,4 +130,11 @@ export function exclusiveFields(field: string, other: string): TaskError {
     field,
     message: `${field} cannot be given together with ${other}`,
   });
+}
+
+/** The same error, of a message that is a field of another: what it names is below `field` there. */
+export function withinField(field: string, error: unknown): unknown {
+  if (!(error instanceof TaskError) || error.field === undefined) return error;
+  const { reason, message, metadata } = error;
+  return new TaskError({ reason, message, metadata, field: `${field}.${error.field}`, cause: error });
 }

@@ -2,31 +2,57 @@
  * What the service does, without gRPC: the calls of the contract by which a task comes to
  * be and is found. What is done with one task are the methods of `Task`.
  */
+import { allocNameFor } from "./access/alloc-name.js";
+import type { Caller, Owner } from "./access/identity.js";
+import { collectFile, type Collection } from "./collect.js";
+import type { CollectPath } from "./request/collect-paths.js";
+import { AllocDirs, type AllocPart } from "./alloc-dirs.js";
 import { TaskError } from "./errors.js";
 import type { Exit } from "./exit.js";
-import { sandboxFailed } from "./fault-errors.js";
+import { hostExhausted, sandboxFailed } from "./fault-errors.js";
 import {
   HelperFault,
+  HelperGone,
   type CgroupHost,
+  type CollectedStore,
+  type FileSpec,
   type HostPaths,
   type Log,
   type RecordStore,
-  type RemoveScope,
   type SandboxHost,
   type TaskCgroup,
 } from "./ports.js";
 import type { UserDirectory } from "./ports-users.js";
 import { MountPlans } from "./request/mount-plans.js";
 import type { AllowedPath } from "./request/policy.js";
-import { persist } from "./concurrency/persist.js";
+import { digestOf } from "./digest.js";
+import { ExpiredDirs } from "./expired-dirs.js";
+import type { RequestMark } from "./idempotency/request-id.js";
+import { RequestIds, type MadeTask } from "./idempotency/request-ids.js";
+import { Journal } from "./journal.js";
+import { listPage, type ListPage } from "./listing/list-page.js";
+import { checkList, type ListInput } from "./listing/list-query.js";
+import type { TaskView } from "./listing/task-view.js";
+import { recoverTasks, type Recovered } from "./recovery.js";
+import { releaser } from "./release.js";
 import { Registry, type Retention } from "./registry.js";
-import { checkConfigure, SHARED_DIR_NAME, type ConfigureInput, type TaskSpec } from "./request/spec.js";
+import { checkConfigure, type ConfigureInput, type TaskSpec } from "./request/spec.js";
 import { cgroupTaskId, pidTaskId } from "./task-id.js";
 import { Task, type TaskState } from "./task.js";
+import { unenforcedTimes } from "./time-limits.js";
 import { unenforceable, type Unenforced } from "./unenforced.js";
 import { UnstartedBytes } from "./unstarted-bytes.js";
+import type { LogEvent } from "./output/events.js";
+import { readLogs, type LogsRequest } from "./output/read-logs.js";
+import { SharedOutputs } from "./output/shared-outputs.js";
+import type { OutputStore } from "./ports-output.js";
+import { persist } from "./concurrency/persist.js";
+import { settledIn } from "./concurrency/settled-in.js";
 import { Undo } from "./concurrency/undo.js";
 import { uuid7 } from "./uuid.js";
+
+/** How long the daemon, once it stops, waits for what is being cleaned up, and for the disk; the next one does the rest. In milliseconds. */
+const CLEANUP_MS = 500;
 
 export interface ExecutorParts {
   readonly users: UserDirectory;
@@ -37,19 +63,41 @@ export interface ExecutorParts {
   /** Absent: this daemon can make no cgroups, and ids are PID ids. */
   readonly cgroups: CgroupHost | undefined;
   readonly records: RecordStore;
+  readonly collected: CollectedStore;
+  readonly outputs: OutputStore;
   readonly log: Log;
   /** What of a task's containment is not in force on this host. */
   readonly unenforced: readonly Unenforced[];
   readonly retention: Retention;
+  /** Whether the directories of a task go with its record. */
+  readonly removeAllocDirs: boolean;
   /** How long a task may wait for Start, in milliseconds. */
   readonly unstartedTtlMs: number;
   /** How many bytes the requests of tasks that wait for Start may hold. */
   readonly unstartedBytes: number;
+  /** Of this boot: /proc/sys/kernel/random/boot_id. */
+  readonly bootId: string;
 }
 
-export interface ConfigureAnswer {
-  readonly id: string;
-  readonly unenforced: readonly Unenforced[];
+/** What a task gets beside what Configure asks for. */
+export interface Brought {
+  readonly files: readonly FileSpec[];
+  /** Undefined: /dev/null. */
+  readonly stdin: Buffer | undefined;
+  /** Until it settles nobody gets the task's name, and its directory, however long the task has ended. Never rejects. */
+  readonly nameHeld: Promise<unknown>;
+}
+
+const NOTHING: Brought = { files: [], stdin: undefined, nameHeld: Promise.resolve() };
+
+/** A task that is to be made. */
+interface Wanted {
+  readonly spec: TaskSpec;
+  readonly brought: Brought;
+  /** Whose it is to be; undefined: the host's own administrator's. */
+  readonly owner: Owner | undefined;
+  /** Undefined: the request cannot be repeated. */
+  readonly mark: RequestMark | undefined;
 }
 
 export interface OpenAnswer {
@@ -61,32 +109,60 @@ export class Executor {
   private readonly registry: Registry;
   private readonly plans: MountPlans;
   private readonly unstarted: UnstartedBytes;
-  /** Alloc directories that are being removed after a Configure that failed. */
-  private readonly removing = new Map<string, Promise<void>>();
+  private readonly requests = new RequestIds();
+  private readonly allocs: AllocDirs;
+  private readonly outputs: SharedOutputs;
+  /** Undefined: what tasks have left in their alloc directories stays. */
+  private readonly expiredDirs: ExpiredDirs | undefined;
   /** What each Configure under way is given up with. */
   private readonly configuring = new Map<Promise<unknown>, AbortController>();
   private readonly stopping = new AbortController();
+  private readonly ending = new AbortController();
 
   constructor(private readonly parts: ExecutorParts) {
     this.plans = new MountPlans(parts.allowedPaths, parts.paths);
     this.unstarted = new UnstartedBytes(parts.unstartedBytes);
-    this.registry = new Registry(parts.retention, (task) => {
-      parts.records.remove(task.uuid).catch((error: unknown) => {
-        parts.log.error("cannot remove an expired record", { id: task.id, error });
+    this.allocs = new AllocDirs(parts.sandboxes, parts.paths);
+    this.outputs = new SharedOutputs(parts.outputs);
+    if (parts.removeAllocDirs) {
+      this.expiredDirs = new ExpiredDirs({
+        remove: (scope, name) => this.allocs.clear(scope, name),
+        report: (error) => parts.log.error("cannot remove the directories of an expired task", { error }),
+        stopping: this.stopping.signal,
       });
-    });
+    }
+    this.registry = new Registry(parts.retention, (task) => this.forget(task));
   }
 
   /** All or nothing, also when the caller goes, or the daemon stops, on the way. */
-  async configure(input: ConfigureInput, caller: AbortSignal): Promise<ConfigureAnswer> {
-    if (this.stopping.signal.aborted) throw stoppingError();
-    const spec = checkConfigure(input);
+  async configure(
+    input: ConfigureInput,
+    caller: AbortSignal,
+    by: Caller,
+    brought: Brought = NOTHING,
+  ): Promise<MadeTask> {
+    this.stopping.signal.throwIfAborted();
+    const checked = checkConfigure(input);
+    const spec = { ...checked, allocId: allocNameFor(by, checked.allocId) };
+    const wanted = { spec, owner: by.identity, brought };
+    if (spec.requestId === undefined) return this.make({ ...wanted, mark: undefined }, caller);
+    const { files, stdin } = brought;
+    const digest = await digestOf({ ...input, requestId: undefined, files, stdin });
+    const mark = { id: spec.requestId, digest };
+    return this.requests.once(wanted.owner, mark, caller, (allGone) =>
+      this.make({ ...wanted, mark }, allGone),
+    );
+  }
+
+  private async make(wanted: Wanted, caller: AbortSignal): Promise<MadeTask> {
+    this.stopping.signal.throwIfAborted();
+    const { spec } = wanted;
     const giveBack = this.unstarted.reserve(spec);
     const given = new AbortController();
     const giveUp = (): void => given.abort(caller.reason);
     if (caller.aborted) giveUp();
     caller.addEventListener("abort", giveUp, { once: true });
-    const attempt = this.attempt(spec, giveBack, given.signal);
+    const attempt = this.attempt(wanted, giveBack, given.signal);
     this.configuring.set(attempt, given);
     try {
       return await attempt;
@@ -99,34 +175,105 @@ export class Executor {
     }
   }
 
-  /** The task of an id; throws INVALID_ARGUMENT or NOT_FOUND. */
-  get(id: string): Task {
-    return this.registry.get(id);
+  /** The task of an id; throws INVALID_ARGUMENT, or NOT_FOUND, also for a task that is not the caller's to see. */
+  get(id: string, by: Caller): Task {
+    return this.registry.get(id, by);
+  }
+
+  /** One page of tasks, each encoded. Throws FIELD_INVALID. */
+  async list(
+    input: ListInput,
+    encode: (task: TaskView) => Uint8Array,
+    caller: AbortSignal,
+    by: Caller,
+  ): Promise<ListPage> {
+    return listPage(this.registry.inOrder, await checkList(input, by), encode, caller);
+  }
+
+  /** Resolves when an ended task's record has gone, and what goes with it; carried through, whether or not its caller waits. */
+  async delete(id: string, by: Caller): Promise<void> {
+    if (!(await this.registry.delete(id, by))) throw stoppingError();
   }
 
   /** After it there is a live handle or nothing. */
-  async open(id: string, mode: "reattach" | "kill", caller?: AbortSignal): Promise<OpenAnswer> {
-    const task = this.registry.get(id);
+  async open(id: string, mode: "reattach" | "kill", caller: AbortSignal, by: Caller): Promise<OpenAnswer> {
+    const task = this.registry.get(id, by);
     if (mode === "kill") await task.kill("force_stop", caller);
     return { state: task.state, exit: task.finalExit };
   }
 
-  /** Takes no more tasks, ends those that are there, and forgets all; resolves when nothing is left. */
-  async stop(): Promise<void> {
-    this.stopping.abort();
+  /** Has a file of a task that has ended used, by way of a copy that goes then. */
+  collect<T>(
+    { record }: Task,
+    wanted: CollectPath,
+    use: (collection: Collection) => AsyncIterable<T>,
+  ): AsyncIterable<T> {
+    const { sandboxes, collected } = this.parts;
+    return collectFile({ sandboxes, records: collected }, record, wanted, use);
+  }
+
+  /** What a task has written; throws where there is none of this id. Whoever reads goes on when its record expires. */
+  logs(id: string, request: LogsRequest, caller: AbortSignal, by: Caller): AsyncIterable<LogEvent> {
+    return readLogs(this.registry.get(id, by), this.outputs, request, caller);
+  }
+
+  /** Finds the tasks of an earlier daemon; to be called once, before anything else. Resolves to how many were alive. */
+  async recover(): Promise<Recovered> {
+    const { tasks, lost, unanswered, ...found } = await recoverTasks(this.parts, this.stopping.signal);
+    const parts = unanswered.map((record) => this.allocs.joinAgain(record));
+    await Promise.all(parts.map((part) => part.takeAway()));
+    await Promise.all(unanswered.map(({ uuid }) => this.parts.records.remove(uuid)));
+    for (const task of tasks) {
+      const { allocId, taskName, exit } = task.record;
+      this.expiredDirs?.hold(task.record);
+      this.registry.add(task);
+      this.requests.remember(task.record);
+      if (exit === undefined) void task.ended.then(this.registry.reserveAgain(allocId, taskName));
+    }
+    this.registry.lose(lost);
+    return { ...found, lost: lost.length, unanswered: unanswered.length };
+  }
+
+  /**
+   * Takes no more tasks, and lets those that run go on, for the next daemon to find, or ends them. Those that wait
+   * for Start end. Resolves when all that is known is on disk for good.
+   */
+  async stop({ endTasks }: { readonly endTasks: boolean }): Promise<void> {
+    this.stopping.abort(stoppingError());
     for (const given of this.configuring.values()) given.abort(stoppingError());
     await Promise.allSettled(this.configuring.keys());
-    await Promise.all(this.registry.live().map((task) => task.kill("force_stop")));
-    await Promise.all(this.removing.values());
+    const live = this.registry.live();
+    const waiting = live.filter(({ state }) => state === "configured");
+    await Promise.all(waiting.map((task) => task.kill("never_started")));
+    if (endTasks) await Promise.all(live.map((task) => task.kill("force_stop")));
+    // Whoever waits for what runs on has waited long enough.
+    this.ending.abort(stoppingError());
+    const cleanups = this.registry.live().map((task) => task.cleanedUp());
+    await settledIn([...cleanups, this.allocs.allSettled()], CLEANUP_MS);
+    const flushed = this.parts.records.flush().catch((error: unknown) => {
+      this.parts.log.error("cannot sync the records", { error });
+    });
+    await settledIn([flushed], CLEANUP_MS);
     this.registry.clear();
   }
 
-  private async attempt(spec: TaskSpec, giveBack: () => void, signal: AbortSignal): Promise<ConfigureAnswer> {
-    const { users, sandboxes, paths, cgroups, records, log, unenforced } = this.parts;
+  /** It takes no more tasks, and those that run are not to end for that. */
+  get isStopping(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
+  /** Fires, with what callers are to be told, when no call is to wait any more. */
+  get ends(): AbortSignal {
+    return this.ending.signal;
+  }
+
+  private async attempt(wanted: Wanted, giveBack: () => void, signal: AbortSignal): Promise<MadeTask> {
+    const { users, sandboxes, records, log, cgroups } = this.parts;
+    const { spec, brought } = wanted;
+    const unenforced = [...this.parts.unenforced, ...unenforcedTimes(spec, cgroups)];
     const [user, mounts] = await Promise.all([users.lookup(spec), this.plans.of(spec)]);
     if (unenforced.length > 0 && !spec.allowUnenforced) throw unenforceable(unenforced);
-    // Another may have begun to be removed meanwhile.
-    while (this.removing.has(spec.allocId)) await this.removing.get(spec.allocId);
+    await this.allocs.settled(spec.allocId);
     signal.throwIfAborted();
 
     const uuid = uuid7();
@@ -134,13 +281,16 @@ export class Executor {
     try {
       const unreserve = this.registry.reserve(spec.allocId, spec.taskName);
       undo.add(unreserve);
-      undo.add(() => records.remove(uuid));
-      const [recordDir, cgroup, entries] = await allDone([
-        records.create(uuid),
-        createCgroup(cgroups, uuid, undo),
-        paths.allocEntries(spec.allocId),
+      this.expiredDirs?.hold(spec);
+      undo.add(() => this.expiredDirs?.release(spec));
+      const directories = this.allocs.join(spec);
+      // The record goes last: by it the next daemon takes away what this one could not.
+      undo.add(() => this.insist(() => records.remove(uuid)));
+      undo.add(() => directories.takeAway());
+      const [journal, cgroup] = await allDone([
+        this.beginJournal(uuid, wanted, unenforced, directories),
+        this.createCgroup(uuid, undo),
       ]);
-      undo.add(() => this.removeNew(spec, entries));
       const sandbox = await sandboxes.create(
         {
           uid: user.uid,
@@ -148,63 +298,114 @@ export class Executor {
           groups: user.groups,
           allocId: spec.allocId,
           taskName: spec.taskName,
-          recordDir,
+          recordDir: records.directoryOf(uuid),
           workDir: spec.workDir,
           ownNetwork: spec.network === "none",
           mounts,
           cgroup,
+          timeoutNs: spec.timeoutNs,
+          cpuTimeNs: cgroup?.cpuTimeFile === undefined ? undefined : spec.cpuTimeNs,
+          files: brought.files,
+          stdin: brought.stdin,
         },
         signal,
       );
-      const id = cgroup === undefined ? pidTaskId(sandbox.initPid, uuid) : cgroupTaskId(cgroup.path);
-      const release = releaser(this.parts, id, spec, cgroup, this.stopping.signal);
-      const task = new Task({ id, uuid, sandbox, cgroup, log, release }, { spec, user, giveBack });
-      this.registry.add(task);
-      void task.ended.then(unreserve);
+      undo.add(async () => {
+        sandbox.killInit();
+        await sandbox.ended;
+      });
+      const { processes } = sandbox;
+      const id = cgroup === undefined ? pidTaskId(processes.initPid, uuid) : cgroupTaskId(cgroup.path);
+      await journal.note({ id, cgroup: cgroup?.path, processes });
+      signal.throwIfAborted();
+      directories.keep();
+      const release = releaser(this.parts, journal.known, cgroup, this.stopping.signal);
+      const task = Task.configured({ journal, sandbox, cgroup, log, release }, { spec, user, giveBack });
       void task.ended.then(giveBack);
+      this.registry.add(task);
+      this.requests.remember(task.record);
+      void Promise.all([task.ended, brought.nameHeld]).then(unreserve);
       this.dropUnlessStarted(task);
       return { id, unenforced };
     } catch (error) {
       await undo.run((failure) => log.error("cannot undo a step of Configure", { error: failure }));
-      throw error instanceof HelperFault ? sandboxFailed(error.fault, mounts) : error;
+      if (error instanceof HelperGone) throw helperGone(error);
+      if (error instanceof HelperFault) throw sandboxFailed(error.fault, mounts);
+      throw hostExhausted(error) ?? error;
     }
   }
 
-  /**
-   * Takes away what a failed Configure has made; `before` is what its alloc directory held. Of a task directory that
-   * was there already these are the embedded trees: it held none, for they go at the end of each run.
-   */
-  private async removeNew(
-    { allocId, taskName, chrootMethod }: TaskSpec,
-    before: readonly string[] | undefined,
-  ): Promise<void> {
-    const wasThere = before?.includes(taskName) === true;
-    if (wasThere && chrootMethod !== "link") return;
-    const scope = async (): Promise<RemoveScope> => {
-      if (wasThere) return "trees";
-      return (await this.isOthersToo(allocId, taskName, before)) ? "task" : "alloc";
+  private async createCgroup(uuid: string, undo: Undo): Promise<TaskCgroup | undefined> {
+    const cgroup = await this.parts.cgroups?.create(uuid);
+    if (cgroup === undefined) return undefined;
+    const remove = async (): Promise<void> => {
+      await cgroup.kill();
+      await cgroup.remove();
     };
-    const removed = scope().then((what) => this.parts.sandboxes.remove(what, allocId, taskName));
-    const settled = removed.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.removing.set(allocId, settled);
-    void settled.then(() => {
-      if (this.removing.get(allocId) === settled) this.removing.delete(allocId);
-    });
-    await removed;
+    undo.add(() => this.insist(remove));
+    return cgroup;
   }
 
-  /** Whether another task uses the alloc directory, or has used it: its own directory is there then. */
-  private async isOthersToo(
-    allocId: string,
-    taskName: string,
-    before: readonly string[] | undefined,
-  ): Promise<boolean> {
-    if (before !== undefined || this.registry.tasksOf(allocId) > 1) return true;
-    const entries = (await this.parts.paths.allocEntries(allocId)) ?? [];
-    return entries.some((entry) => entry !== taskName && entry !== SHARED_DIR_NAME);
+  /** What cannot be taken back at once, in want of a descriptor perhaps, keeps no caller waiting, and is tried again. */
+  private async insist(step: () => Promise<void>): Promise<void> {
+    const report = (error: unknown): void =>
+      this.parts.log.error("something of a task that has not come to be is left", { error });
+    await step().catch((error: unknown) => {
+      report(error);
+      void persist(step, report, this.stopping.signal);
+    });
+  }
+
+  /** On disk before anything is made, so that the next daemon can take it away. */
+  private async beginJournal(
+    uuid: string,
+    { spec, owner, mark }: Wanted,
+    unenforced: readonly Unenforced[],
+    directories: AllocPart,
+  ): Promise<Journal> {
+    const { records, bootId } = this.parts;
+    const { allocId, taskName, labels, chrootMethod } = spec;
+    const [found] = await allDone([directories.look(), records.create(uuid)]);
+    const journal = new Journal(
+      {
+        id: "",
+        uuid,
+        allocId,
+        taskName,
+        labels,
+        request: mark === undefined ? undefined : { ...mark, unenforced },
+        owner,
+        chrootMethod,
+        cgroup: undefined,
+        configuredNs: BigInt(Date.now()) * 1_000_000n,
+        bootId,
+        processes: undefined,
+        found,
+        limits: {},
+        cause: undefined,
+        killSent: false,
+        graceEndsNs: undefined,
+        exit: undefined,
+      },
+      records,
+    );
+    await journal.note({});
+    return journal;
+  }
+
+  /** The record last: until then the next daemon finds what is to go with it. False: the daemon has stopped before. */
+  private async forget({ id, uuid, record }: Task): Promise<boolean> {
+    this.requests.forget(record);
+    const { records, log } = this.parts;
+    const report = (error: unknown): void => log.error("cannot remove an expired record", { id, error });
+    await this.expiredDirs?.expire(record);
+    let removed = false;
+    const remove = async (): Promise<void> => {
+      await records.remove(uuid);
+      removed = true;
+    };
+    await persist(remove, report, this.stopping.signal);
+    return removed;
   }
 
   private dropUnlessStarted(task: Task): void {
@@ -216,44 +417,12 @@ export class Executor {
   }
 }
 
-/**
- * What is to be done once nothing of a task runs; not done before it is done, unless the daemon stops. A
- * function of its own, so that what it closes over is no more than this: it is kept as long as the task's
- * record.
- */
-function releaser(
-  { sandboxes, log }: ExecutorParts,
-  id: string,
-  { allocId, taskName, chrootMethod }: TaskSpec,
-  cgroup: TaskCgroup | undefined,
-  stopping: AbortSignal,
-): () => Promise<void> {
-  const release = async () => {
-    await cgroup?.kill();
-    await cgroup?.remove();
-    if (chrootMethod === "link") await sandboxes.remove("trees", allocId, taskName);
-  };
-  return () =>
-    persist(release, (error) => log.error("something of an ended task is left", { id, error }), stopping);
+function helperGone(cause: HelperGone): TaskError {
+  return new TaskError({ reason: "HELPER_GONE", message: "the daemon's helper was lost on the way", cause });
 }
 
 function stoppingError(): TaskError {
   return new TaskError({ reason: "STOPPING", message: "the daemon is stopping" });
-}
-
-async function createCgroup(
-  cgroups: CgroupHost | undefined,
-  uuid: string,
-  undo: Undo,
-): Promise<TaskCgroup | undefined> {
-  const cgroup = await cgroups?.create(uuid);
-  if (cgroup !== undefined) {
-    undo.add(async () => {
-      await cgroup.kill();
-      await cgroup.remove();
-    });
-  }
-  return cgroup;
 }
 
 /** As Promise.all, but rejects only when all have settled: nothing is still being made then. */

@@ -8,6 +8,12 @@ export interface Usage {
   readonly ioWriteBytes?: bigint;
 }
 
+/** Why the daemon, or init, ended a task; on record before anything is killed. */
+export type EndCause = "force_stop" | "shutdown_grace" | "timeout" | "cpu_time" | "never_started";
+
+/** Those for which init ends a task. */
+export type Overrun = Extract<EndCause, "timeout" | "cpu_time">;
+
 /** How the main process ended. "unknown": nobody has seen it end. */
 export type ExitStatus =
   | { readonly kind: "exitCode"; readonly code: number }

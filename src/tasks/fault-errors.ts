@@ -6,6 +6,21 @@ import type { MountSpec, StepFault } from "./ports.js";
 /** The host has run out of something that others use too. */
 const EXHAUSTED: ReadonlySet<string> = new Set(["EAGAIN", "EDQUOT", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC"]);
 
+/** Of a disk that cannot be written to at the moment. */
+const UNWRITABLE: ReadonlySet<string> = new Set([...EXHAUSTED, "EROFS"]);
+
+/** The answer to a Configure whose record or cgroup could not be made for want of something; undefined: it is another error. */
+export function hostExhausted(error: unknown): TaskError | undefined {
+  const { code } = error as { readonly code?: unknown };
+  if (typeof code !== "string" || !UNWRITABLE.has(code)) return undefined;
+  return new TaskError({
+    reason: "HOST_EXHAUSTED",
+    message: `cannot make the task's record or cgroup: ${code}`,
+    metadata: { errno: code },
+    cause: error,
+  });
+}
+
 /** `ErrorInfo.metadata.stage`: "find_command". */
 function stageOf(step: HelperStep): string {
   return step.toLowerCase();
@@ -32,6 +47,9 @@ export function sandboxFailed(fault: StepFault, mounts: readonly MountSpec[]): T
         message: `${words}: ${fault.errno}`,
         metadata,
       });
+    case "WRITE_FILES":
+    case "PLACE_FILES":
+      return fileFailed(fault, metadata);
     case "EMBED_TREES":
       return mountFailed("embed", fault, mounts[fault.index]);
     case "MOUNT_BINDS":
@@ -44,6 +62,23 @@ export function sandboxFailed(fault: StepFault, mounts: readonly MountSpec[]): T
     message: `${words}: ${fault.errno}`,
     metadata,
   });
+}
+
+/** What the errno of a file's path means for who has asked for it. */
+const FILE_ERRORS: ReadonlyMap<string, string> = new Map([
+  ["EISDIR", "a directory is there"],
+  ["ELOOP", "a symbolic link is in the way"],
+  ["ENOTDIR", "what is no directory is in the way"],
+  ["EACCES", "the task's user may not write there"],
+  ["EPERM", "the task's user may not replace what is there"],
+]);
+
+function fileFailed(fault: StepFault, metadata: Record<string, string>): TaskError {
+  const what = `files[${fault.index}]`;
+  const why = FILE_ERRORS.get(fault.errno);
+  const message = `cannot write ${what}: ${why === undefined ? "" : `${why}: `}${fault.errno}`;
+  if (EXHAUSTED.has(fault.errno)) return new TaskError({ reason: "HOST_EXHAUSTED", message, metadata });
+  return new TaskError({ reason: "SANDBOX_FAILED", field: `${what}.path`, message, metadata });
 }
 
 /** The step was about one path of the task's root, which is told, with the field that asks for it. */

@@ -11,8 +11,10 @@ export const HELPER_STEP_WORDS = {
   MAP_IDS: "map the users of the user namespace",
   NEW_SESSION: "start a session",
   NEW_KEYRING: "make a session keyring",
+  TIE_TO_LAUNCHER: "tie init to the launcher",
   OPEN_RECORD: "open the exit record and the logs",
   CREATE_PIPES: "create the output pipes",
+  SET_TIMER: "set the timer of the time limits",
   CLONE_COMMAND: "create the command's process",
   JOIN_CGROUPS: "join the task's cgroup",
   UNSHARE_NET_NS: "create the network namespace",
@@ -40,7 +42,9 @@ export const HELPER_STEP_WORDS = {
   SET_CREDENTIALS: "set user and groups",
   DROP_CAPABILITIES: "drop capabilities",
   VERIFY_CREDENTIALS: "verify user, groups and capabilities",
+  WRITE_FILES: "write the request's files",
   ENTER_WORK_DIR: "enter the work directory",
+  PLACE_FILES: "put the request's files in their places",
   AWAIT_COMMAND: "wait until the command is ready",
   JOIN_NET_NS: "enter the task's network namespace",
   LINK_LOGS: "link the logs into the task directory",
@@ -52,6 +56,8 @@ export const HELPER_STEP_WORDS = {
   FIND_INTERPRETER: "find the command's interpreter",
   EXEC: "execute the command",
   REMOVE_TREES: "remove the embedded trees",
+  OPEN_COLLECTED: "open the file to collect",
+  COPY_COLLECTED: "copy the file to collect",
 } as const;
 
 export type HelperStep = keyof typeof HELPER_STEP_WORDS;

@@ -2,7 +2,11 @@
  * The live handles: every task of this daemon by its id, from Configure until its record
  * expires, and the names in use.
  */
+import { allocIdOf } from "./access/alloc-name.js";
+import type { Caller } from "./access/identity.js";
+import { isThereFor } from "./access/rules.js";
 import { TaskError } from "./errors.js";
+import { UuidOrder, type InOrder } from "./listing/uuid-order.js";
 import { parseTaskId } from "./task-id.js";
 import type { Task } from "./task.js";
 
@@ -17,13 +21,17 @@ export interface Retention {
 
 export class Registry {
   private readonly tasks = new Map<string, Task>();
+  private readonly order = new UuidOrder<Task>();
   private readonly names = new Set<string>();
+  /** Ids of an earlier daemon's tasks that cannot be taken over. */
+  private lost: ReadonlySet<string> = new Set();
   /** Ended tasks in the order of their end, with the timer of their expiry. */
-  private readonly endedTasks = new Map<string, NodeJS.Timeout>();
+  private readonly endedTasks = new Map<Task, NodeJS.Timeout>();
 
   constructor(
     private readonly retention: Retention,
-    private readonly expire: (task: Task) => void,
+    /** Has the record removed; resolves to whether it is. */
+    private readonly expire: (task: Task) => Promise<boolean>,
   ) {}
 
   /** Takes the name of a task for as long as it lives; gives a function that gives it back. */
@@ -32,7 +40,7 @@ export class Registry {
     if (this.names.has(name)) {
       throw new TaskError({
         reason: "TASK_EXISTS",
-        message: `task '${taskName}' of alloc '${allocId}' has not ended yet`,
+        message: `task '${taskName}' of alloc '${allocIdOf(allocId)}' has not ended yet`,
       });
     }
     if (this.names.size >= this.retention.maxTasks) {
@@ -41,28 +49,59 @@ export class Registry {
         message: `${this.retention.maxTasks} tasks are alive, which is as many as this daemon may have`,
       });
     }
+    return this.hold(name);
+  }
+
+  /** For a task of an earlier daemon, which had it. */
+  reserveAgain(allocId: string, taskName: string): () => void {
+    return this.hold(`${allocId}/${taskName}`);
+  }
+
+  private hold(name: string): () => void {
     this.names.add(name);
     return () => this.names.delete(name);
   }
 
-  /** How many live tasks use the alloc directory. */
-  tasksOf(allocId: string): number {
-    return [...this.names].filter((name) => name.startsWith(`${allocId}/`)).length;
-  }
-
   add(task: Task): void {
     this.tasks.set(task.id, task);
+    this.order.add(task);
     void task.ended.then(() => this.keepEnded(task));
   }
 
-  /** Throws INVALID_ARGUMENT for what is no id, NOT_FOUND for what is not ours. */
-  get(id: string): Task {
+  /** Throws INVALID_ARGUMENT for what is no id, NOT_FOUND for what is not ours or not there for the caller. */
+  get(id: string, by: Caller): Task {
     parseTaskId(id);
     const task = this.tasks.get(id);
-    if (task === undefined) {
+    // Whose it was is not known any more.
+    if (this.lost.has(id) && isThereFor(by, undefined)) {
+      throw new TaskError({
+        reason: "NOT_REATTACHED",
+        message: "the task's record could not be read; what was left of the task has been killed",
+      });
+    }
+    if (task === undefined || !isThereFor(by, task.record.owner)) {
       throw new TaskError({ reason: "TASK_NOT_FOUND", message: "no task has this id" });
     }
     return task;
+  }
+
+  /** Of these nothing is left, and nothing known. */
+  lose(ids: readonly string[]): void {
+    this.lost = new Set(ids);
+  }
+
+  /** All tasks, in the order in which they were made. */
+  get inOrder(): InOrder<Task> {
+    return this.order;
+  }
+
+  /** Forgets a task that has ended, before its record expires; resolves to whether that is removed. Throws as `get`, and NOT_ENDED. */
+  async delete(id: string, by: Caller): Promise<boolean> {
+    const task = this.get(id, by);
+    if (task.state !== "ended") {
+      throw new TaskError({ reason: "NOT_ENDED", message: "the task has not ended" });
+    }
+    return this.drop(task);
   }
 
   live(): Task[] {
@@ -74,23 +113,33 @@ export class Registry {
     for (const timer of this.endedTasks.values()) clearTimeout(timer);
     this.endedTasks.clear();
     this.tasks.clear();
+    this.order.clear();
   }
 
   private keepEnded(task: Task): void {
-    const timer = setTimeout(() => this.drop(task.id), this.retention.endedTtlMs);
+    // Whoever has seen its end may have deleted it before it comes here.
+    if (this.tasks.get(task.id) !== task) return;
+    const timer = setTimeout(() => void this.drop(task), this.ttlOf(task));
     timer.unref();
-    this.endedTasks.set(task.id, timer);
+    this.endedTasks.set(task, timer);
     for (const oldest of this.endedTasks.keys()) {
       if (this.endedTasks.size <= this.retention.endedMaxRecords) break;
-      this.drop(oldest);
+      void this.drop(oldest);
     }
   }
 
-  private drop(id: string): void {
-    clearTimeout(this.endedTasks.get(id));
-    this.endedTasks.delete(id);
-    const task = this.tasks.get(id);
-    this.tasks.delete(id);
-    if (task !== undefined) this.expire(task);
+  /** One of an earlier daemon may have ended long ago; a clock that has been set back keeps none for longer. */
+  private ttlOf(task: Task): number {
+    const { endedTtlMs } = this.retention;
+    const endedMs = task.finalExit === undefined ? Date.now() : Number(task.finalExit.exitedNs / 1_000_000n);
+    return Math.min(endedTtlMs, Math.max(0, endedMs + endedTtlMs - Date.now()));
+  }
+
+  private drop(task: Task): Promise<boolean> {
+    clearTimeout(this.endedTasks.get(task));
+    this.endedTasks.delete(task);
+    this.tasks.delete(task.id);
+    this.order.delete(task);
+    return this.expire(task);
   }
 }

@@ -7,6 +7,9 @@ export interface Unenforced {
   readonly reason: string;
 }
 
+/** Why what takes a cgroup cannot be enforced where there is none. */
+export const NO_CGROUP = "no cgroup can be made on this host by this daemon";
+
 /** The answer to a request that does not allow it. */
 export function unenforceable(unenforced: readonly Unenforced[]): TaskError {
   const names = unenforced.map(({ name }) => name).join(", ");

@@ -38,7 +38,7 @@ function bytesOf(spec: TaskSpec): number {
 function* strings({ command, ...spec }: TaskSpec): Iterable<string> {
   if (command.kind === "line") yield* command.words;
   else yield* [command.program, ...command.args];
-  for (const map of [spec.env, spec.meta]) {
+  for (const map of [spec.env, spec.meta, spec.labels]) {
     for (const entry of map) yield* entry;
   }
   yield* spec.ports.keys();

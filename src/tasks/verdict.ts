@@ -1,9 +1,6 @@
 /** The one place that names how a task ended. */
-import type { Exit, ExitReasonName, ExitStatus, Usage } from "./exit.js";
+import type { EndCause, Exit, ExitReasonName, ExitStatus, Usage } from "./exit.js";
 import type { InitExit } from "./ports.js";
-
-/** Why the daemon ended a task; on record before anything is killed. */
-export type EndCause = "force_stop" | "shutdown_grace" | "timeout" | "cpu_time" | "never_started";
 
 const SIGKILL = 9;
 
@@ -38,28 +35,35 @@ const CAUSE_REASONS = {
  *    process died of.
  * 2. EXITED, or SIGNALED by another signal than SIGKILL: no kill of ours did that, and a cause that was
  *    recorded while the main process ended by itself has ended nothing.
- * 3. The cause on record, if there is one: it died of SIGKILL, or init had to be killed and nobody knows.
+ * 3. The cause on record, the daemon's or else init's, if there is one: it died of SIGKILL, or init had to be killed and nobody knows.
  * 4. LOST: nobody has seen the end.
  * 5. OOM_KILLED: the main process died of a SIGKILL that was not ours, and the kernel has counted
  *    an OOM kill in the task's cgroup.
  * 6. SIGNALED, by a SIGKILL that is none of the above.
  */
 export function nameEnding(ending: Ending): Exit {
-  const { cause, exit, oomKills, startedNs, usage, nowNs } = ending;
+  const { exit, oomKills, startedNs, usage, nowNs } = ending;
+  const cause = ending.cause ?? exit?.overrun;
   const never = cause === "never_started" || exit?.started === false;
   const seen = never || exit?.ended !== true ? undefined : exit;
   const { status, coreDumped } = decodeWaitStatus(seen?.waitStatus);
+  const started = never ? undefined : startedNs;
   return {
     status,
-    reason: never ? "NEVER_STARTED" : reasonOf(ending, status),
+    reason: never ? "NEVER_STARTED" : reasonOf({ ...ending, cause }, status),
     oomKilled: oomKills > 0,
     coreDumped,
-    startedNs: never ? undefined : startedNs,
-    exitedNs: seen?.exitedNs ?? nowNs,
+    startedNs: started,
+    exitedNs: latest(seen?.exitedNs ?? nowNs, started),
     usage,
     stdoutDroppedBytes: exit?.stdoutDroppedBytes ?? 0n,
     stderrDroppedBytes: exit?.stderrDroppedBytes ?? 0n,
   };
+}
+
+/** A clock that has been set back meanwhile has no task end before it started. */
+function latest(ns: bigint, other = 0n): bigint {
+  return ns > other ? ns : other;
 }
 
 function reasonOf({ cause, oomKills, killSent }: Ending, status: ExitStatus): ExitReasonName {

@@ -39,6 +39,12 @@ function refusal(act: () => unknown): string {
 describe("the configuration", () => {
   it("is this where nothing is asked for", () => {
     expect(config()).toEqual({
+      configFile: undefined,
+      tls: undefined,
+      access: [],
+      socket: { owner: undefined, group: undefined, mode: 0o600 },
+      maxConnections: 1024,
+      maxCalls: 16_384,
       listen: [
         {
           kind: "unix",
@@ -56,9 +62,12 @@ describe("the configuration", () => {
       linkBytes: 1_073_741_824n,
       unstartedTtlMs: 300_000,
       unstartedBytes: 268_435_456,
+      endTasksOnStop: false,
+      removeAllocDirs: false,
       endedTtlMs: 3_600_000,
       endedMaxRecords: 10_000,
       maxTasks: 4096,
+      maxStreams: 2048,
       allowedPaths: ["/bin", "/etc", "/lib", "/lib32", "/lib64", "/usr/bin", "/usr/lib"].map((path) => ({
         path,
         writable: false,
@@ -222,6 +231,14 @@ describe("the file", () => {
         ended_ttl_seconds: 2,
         ended_max_records: 0,
         max_tasks: 1,
+        max_streams: 2,
+        max_connections: 1,
+        max_calls: 16,
+        socket_owner: "root",
+        socket_group: "100",
+        socket_mode: "0660",
+        end_tasks_on_stop: true,
+        remove_alloc_dirs: true,
         allowed_paths: [{ path: "/" }, { path: "/srv/x", writable: true }],
       }),
     ).toMatchObject({
@@ -235,6 +252,12 @@ describe("the file", () => {
       endedTtlMs: 2000,
       endedMaxRecords: 0,
       maxTasks: 1,
+      maxStreams: 2,
+      maxConnections: 1,
+      maxCalls: 16,
+      socket: { owner: "root", group: "100", mode: 0o660 },
+      endTasksOnStop: true,
+      removeAllocDirs: true,
       allowedPaths: [
         { path: "/", writable: false },
         { path: "/srv/x", writable: true },
@@ -243,7 +266,7 @@ describe("the file", () => {
   });
 
   it("can be empty of settings", () => {
-    expect(withFile({})).toEqual(config());
+    expect(withFile({})).toEqual({ ...config(), configFile: join(dir, "config.json") });
   });
 
   it.each<readonly [unknown, string]>([
@@ -271,7 +294,11 @@ describe("the file", () => {
     [{ ended_ttl_seconds: 2_147_484 }, "ended_ttl_seconds"],
     [{ ended_max_records: -1 }, "ended_max_records"],
     [{ max_tasks: 0 }, "max_tasks"],
+    [{ max_streams: 0 }, "max_streams"],
     [{ unstarted_bytes: 1_048_575 }, "unstarted_bytes"],
+    [{ end_tasks_on_stop: 1 }, "end_tasks_on_stop"],
+    [{ end_tasks_on_stop: null }, "end_tasks_on_stop"],
+    [{ remove_alloc_dirs: "yes" }, "remove_alloc_dirs"],
     [{ allowed_paths: {} }, "allowed_paths"],
     [{ allowed_paths: ["/a"] }, "allowed_paths[0]"],
     [{ allowed_paths: [{ path: "/a" }, {}] }, "allowed_paths[1].path"],

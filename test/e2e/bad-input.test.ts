@@ -6,7 +6,9 @@ import {
   ChrootMethod,
   NetworkMode,
   OpenMode,
+  TaskState,
   type ConfigureFields,
+  type ListFields,
   type Resources,
   type ShutdownRequest,
 } from "../../src/client";
@@ -166,6 +168,46 @@ const CONFIGURE: readonly Row<ConfigureFields>[] = [
   ["a meta key with a space", { meta: { "a b": "x" } }, "FIELD_INVALID", "meta"],
   ["a meta value with a NUL", { meta: { a: "\0" } }, "FIELD_INVALID", "meta"],
   ["two meta keys that become one", { meta: { a: "1", A: "2" } }, "FIELD_INVALID", "meta"],
+  ...(
+    [
+      ["zero", 0n, 0],
+      ["a negative number", -1n, 0],
+      ["a negative number of nanoseconds", 0n, -1],
+      ["mixed signs", 1n, -1],
+      ["mixed signs, the other way", -1n, 1],
+      ["a second's nanoseconds", 1n, 10 ** 9],
+      ["the largest number of nanoseconds", 1n, 2 ** 31 - 1],
+      ["the smallest number of nanoseconds", 1n, -(2 ** 31)],
+      ["a nanosecond more than 365 days", 365n * 86_400n, 1],
+      ["what overflows in nanoseconds", 2n ** 63n / 10n ** 9n, 0],
+      ["the longest time there is", 2n ** 63n - 1n, 999_999_999],
+      ["the most negative time there is", -(2n ** 63n), 0],
+    ] as const
+  ).flatMap(([what, seconds, nanos]): Row<ConfigureFields>[] => [
+    [`a timeout of ${what}`, { timeout: { seconds, nanos } }, "FIELD_INVALID", "timeout"],
+    [`a cpu_time_limit of ${what}`, { cpuTimeLimit: { seconds, nanos } }, "FIELD_INVALID", "cpu_time_limit"],
+  ]),
+  ["an empty label", { labels: { "": "x" } }, "FIELD_INVALID", "labels"],
+  ["a label that begins with a dot", { labels: { ".a": "x" } }, "FIELD_INVALID", "labels"],
+  ["a label with a space", { labels: { "a b": "x" } }, "FIELD_INVALID", "labels"],
+  ["a label with a line break", { labels: { "a\n": "x" } }, "FIELD_INVALID", "labels"],
+  ["a label that is too long", { labels: { [TOO_LONG]: "x" } }, "FIELD_INVALID", "labels"],
+  ["a label's value that is too long", { labels: { a: "x".repeat(257) } }, "FIELD_INVALID", "labels"],
+  ["a label's value of too many bytes", { labels: { a: "é".repeat(129) } }, "FIELD_INVALID", "labels"],
+  ["a label's value with a NUL", { labels: { a: "\0" } }, "FIELD_INVALID", "labels"],
+  ["a label's value that colours a terminal", { labels: { a: "\x1b[31m" } }, "FIELD_INVALID", "labels"],
+  ["a label's value with a C1 control", { labels: { a: "\x9b31m" } }, "FIELD_INVALID", "labels"],
+  ["a label's value with a DEL", { labels: { a: "\x7f" } }, "FIELD_INVALID", "labels"],
+  [
+    "65 labels",
+    { labels: Object.fromEntries(Array.from({ length: 65 }, (_, index) => [`l${index}`, ""])) },
+    "FIELD_INVALID",
+    "labels",
+  ],
+  ["a request_id that is too long", { requestId: TOO_LONG }, "FIELD_INVALID", "request_id"],
+  ["a request_id with a line break", { requestId: "a\n" }, "FIELD_INVALID", "request_id"],
+  ["a request_id with a NUL", { requestId: "\0" }, "FIELD_INVALID", "request_id"],
+  ["a request_id that is not ASCII", { requestId: "é" }, "FIELD_INVALID", "request_id"],
 ];
 
 const CODES: Readonly<Record<string, string>> = { PATH_FORBIDDEN: "PERMISSION_DENIED" };
@@ -267,6 +309,67 @@ describe("Shutdown", () => {
   });
 });
 
+const LIST: readonly Row<ListFields>[] = [
+  ["a negative page_size", { pageSize: -1 }, "FIELD_INVALID", "page_size"],
+  ["the least page_size there is", { pageSize: -(2 ** 31) }, "FIELD_INVALID", "page_size"],
+  [
+    "a state that is never sent",
+    { states: [TaskState.TASK_STATE_UNSPECIFIED] },
+    "FIELD_INVALID",
+    "states[0]",
+  ],
+  [
+    "a state that is none",
+    { states: [TaskState.TASK_STATE_ENDED, TaskState.UNRECOGNIZED] },
+    "FIELD_INVALID",
+    "states[1]",
+  ],
+  [
+    "more states than there are",
+    { states: new Array<TaskState>(17).fill(TaskState.TASK_STATE_ENDED) },
+    "FIELD_INVALID",
+    "states",
+  ],
+  [
+    "a million states",
+    { states: new Array<TaskState>(1_000_000).fill(TaskState.TASK_STATE_ENDED) },
+    "FIELD_INVALID",
+    "states",
+  ],
+  ["an alloc_id that leads up", { allocId: ".." }, "FIELD_INVALID", "alloc_id"],
+  ["an alloc_id that is too long", { allocId: TOO_LONG }, "FIELD_INVALID", "alloc_id"],
+  ["an empty label", { labels: { "": "x" } }, "FIELD_INVALID", "labels"],
+  ["a label's value with a line break", { labels: { a: "b\nc" } }, "FIELD_INVALID", "labels"],
+  [
+    "100000 labels",
+    { labels: Object.fromEntries(Array.from({ length: 100_000 }, (_, index) => [`l${index}`, ""])) },
+    "FIELD_INVALID",
+    "labels",
+  ],
+  ["a page_token that is none", { pageToken: "1" }, "FIELD_INVALID", "page_token"],
+  ["a page_token with a NUL", { pageToken: "\0" }, "FIELD_INVALID", "page_token"],
+  ["a page_token of zeroes", { pageToken: "A".repeat(43) }, "FIELD_INVALID", "page_token"],
+  [
+    "a page_token of a million characters",
+    { pageToken: "A".repeat(1_000_000) },
+    "FIELD_INVALID",
+    "page_token",
+  ],
+];
+
+describe("List", () => {
+  it.each(LIST)("refuses %s", async (_what, request, reason, field) => {
+    const error = await failure(daemon.client.list(request));
+    expect(error).toMatchObject({ code: "INVALID_ARGUMENT", reason, field });
+    expect(error.message.length).toBeLessThan(1000);
+  });
+});
+
+it("Delete refuses a task that waits for Start", async () => {
+  const error = await failure(daemon.client.delete(waiting));
+  expect(error).toMatchObject({ code: "FAILED_PRECONDITION", reason: "NOT_ENDED" });
+});
+
 it("Open refuses a mode that is none", async () => {
   const error = await failure(daemon.client.open({ id: waiting, mode: OpenMode.UNRECOGNIZED }));
   expect(error).toMatchObject({ code: "INVALID_ARGUMENT", reason: "FIELD_INVALID", field: "mode" });
@@ -285,6 +388,8 @@ const CALLS: Readonly<Record<string, (id: string) => Promise<unknown>>> = {
   Shutdown: (id) => daemon.client.shutdown({ id }),
   ForceStop: (id) => daemon.client.forceStop(id),
   Open: (id) => daemon.client.open({ id }),
+  Get: (id) => daemon.client.get(id),
+  Delete: (id) => daemon.client.delete(id),
 };
 
 describe.each(Object.keys(CALLS))("%s", (name) => {
@@ -326,16 +431,25 @@ describe("what is no request", () => {
     });
   }
 
-  it.each(["Configure", "Limit", "Start", "Wait", "Shutdown", "ForceStop", "Open"])(
-    "is refused by %s: bytes that are no message, and one that is cut short",
-    async (name) => {
-      const noMessages = [Buffer.from("ffffffffffffffffffff", "hex"), Buffer.from([0x0a, 0x7f, 0x41])];
-      for (const bytes of noMessages) {
-        const code = await codeOf(`/executor.v1.ExecutorService/${name}`, bytes);
-        expect(["INVALID_ARGUMENT", "INTERNAL"]).toContain(code);
-      }
-    },
-  );
+  it.each([
+    "Configure",
+    "Limit",
+    "Start",
+    "Wait",
+    "Shutdown",
+    "ForceStop",
+    "Open",
+    "Get",
+    "List",
+    "Delete",
+    "GetServerInfo",
+  ])("is refused by %s: bytes that are no message, and one that is cut short", async (name) => {
+    const noMessages = [Buffer.from("ffffffffffffffffffff", "hex"), Buffer.from([0x0a, 0x7f, 0x41])];
+    for (const bytes of noMessages) {
+      const code = await codeOf(`/executor.v1.ExecutorService/${name}`, bytes);
+      expect(["INVALID_ARGUMENT", "INTERNAL"]).toContain(code);
+    }
+  });
 
   it("is refused by what is no method", async () => {
     expect(await codeOf("/executor.v1.ExecutorService/Nothing", Buffer.alloc(0))).toBe("UNIMPLEMENTED");

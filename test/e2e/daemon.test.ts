@@ -1,25 +1,23 @@
-/** The daemon itself: what it refuses to start with, what it says, how it goes. */
+/** The daemon itself: where it listens, what it says, how it goes. */
 import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 
 import { credentials, makeClientConstructor, type ServiceError } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
 
-import { ExitReason, StockadeClient } from "../../src/client";
-import { cgroupMounts, isRoot, TestDaemon, until } from "../support/daemon";
+import { ChrootMethod, ExitReason, StockadeClient } from "../../src/client";
+import { TestDaemon, until } from "../support/daemon";
 import { HandDaemon, refused } from "../support/hand-daemon";
+import { cgroupRoots, flagsEndingTasks, flagsOf, Places } from "../support/places";
 import { itRequires } from "../support/requires";
-import { Scratch } from "../support/task-files";
 
 let daemon: TestDaemon;
-let scratch: Scratch;
-let places = 0;
+let places: Places;
 
 beforeAll(async () => {
-  scratch = new Scratch();
+  places = new Places();
   daemon = await TestDaemon.start();
 });
 
@@ -27,44 +25,8 @@ afterEach(() => expect(daemon.leftovers()).toEqual([]));
 
 afterAll(async () => {
   await daemon[Symbol.asyncDispose]();
-  scratch[Symbol.dispose]();
+  await places[Symbol.asyncDispose]();
 });
-
-interface Place {
-  readonly state: string;
-  readonly alloc: string;
-  readonly cgroupRoot: string;
-  readonly address: string;
-}
-
-/** Where a daemon may be that nobody else uses. */
-function freshPlace(): Place {
-  const number = places++;
-  const directory = join(scratch.path, String(number));
-  mkdirSync(directory, { mode: 0o700 });
-  return {
-    state: join(directory, "state"),
-    alloc: join(directory, "alloc"),
-    cgroupRoot: `${daemon.cgroupRoot}-hand-${number}`,
-    address: `unix:${join(directory, "sock")}`,
-  };
-}
-
-function flags({ state, alloc, cgroupRoot, address }: Place): string[] {
-  return [
-    ["--listen", address],
-    ["--state-dir", state],
-    ["--alloc-dir", alloc],
-    ["--cgroup-root", cgroupRoot],
-  ].flat();
-}
-
-/** The cgroup root's directories on this host, in each hierarchy. */
-function cgroupRoots({ cgroupRoot }: Place): string[] {
-  return cgroupMounts()
-    .map((mount) => join(mount, cgroupRoot))
-    .filter((path) => existsSync(path));
-}
 
 const SLEEPER = {
   allocId: "a",
@@ -88,133 +50,6 @@ function isAlive(pid: number): boolean {
     return false;
   }
 }
-
-describe("what another daemon holds is refused, and the holder named:", () => {
-  const held: [string, () => Partial<Place>][] = [
-    ["the state directory", () => ({ state: join(daemon.daemon.directory, "state") })],
-    ["the alloc directory", () => ({ alloc: join(daemon.daemon.directory, "alloc") })],
-  ];
-  for (const [what, theirs] of held) {
-    it(what, () => {
-      const place = { ...freshPlace(), ...theirs() };
-      const { status, stderr } = refused(flags(place));
-      expect(status).toBe(1);
-      expect(stderr).toMatch(new RegExp(`held by process ${daemon.pid}\\b`));
-      expect(cgroupRoots(place)).toEqual([]);
-    });
-  }
-
-  itRequires(["root", "cgroups"], "the cgroup root", () => {
-    const { status, stderr } = refused(flags({ ...freshPlace(), cgroupRoot: daemon.cgroupRoot }));
-    expect(status).toBe(1);
-    expect(stderr).toMatch(new RegExp(`held by process ${daemon.pid}\\b`));
-    return Promise.resolve();
-  });
-
-  itRequires(
-    ["root", "cgroups"],
-    "a cgroup root in which nothing is yet, and it stays as it is",
-    async () => {
-      const place = freshPlace();
-      const dirs = cgroupMounts().flatMap((mount) => [
-        join(mount, place.cgroupRoot),
-        join(mount, place.cgroupRoot, "inits"),
-      ]);
-      for (const dir of dirs) mkdirSync(dir);
-      // A daemon that has locked it and moves its launcher there next.
-      const holders = cgroupRoots(place).map((dir) =>
-        spawn("flock", ["--no-fork", dir, "sh", "-c", "echo; exec sleep 1000"]),
-      );
-      try {
-        await Promise.all(holders.map(({ stdout }) => once(stdout, "data")));
-        const { status, stderr } = refused(flags(place));
-        expect(status).toBe(1);
-        expect(stderr).toContain("held by process");
-        expect(dirs.filter((dir) => !existsSync(dir))).toEqual([]);
-      } finally {
-        await Promise.all(
-          holders.map((holder) => {
-            const closed = once(holder, "close");
-            holder.kill();
-            return closed;
-          }),
-        );
-        for (const dir of dirs.reverse()) if (existsSync(dir)) rmdirSync(dir);
-      }
-    },
-  );
-
-  it("the socket", () => {
-    const { status, stderr } = refused(flags({ ...freshPlace(), address: daemon.daemon.address }));
-    expect(status).toBe(1);
-    expect(stderr).toContain("another process listens on");
-  });
-
-  it("and the daemon that holds it all goes on", async () => {
-    const { stdout } = await daemon.run("echo still here");
-    expect(stdout).toBe("still here\n");
-  });
-});
-
-describe("a configuration that cannot be is told in one line, with exit status 2:", () => {
-  const flagged: [string, readonly string[], string][] = [
-    ["an unknown flag", ["--nonsense"], "'--nonsense'"],
-    ["a word", ["serve"], "'serve'"],
-    ["a flag without its value", ["--state-dir"], "--state-dir"],
-    ["a boolean with a value", ["--insecure-tcp=yes"], "--insecure-tcp"],
-    ["a relative cgroup root", ["--cgroup-root", "stockade"], "--cgroup-root"],
-    ["a cgroup root with ..", ["--cgroup-root", "/stockade/.."], "--cgroup-root"],
-    ["the root as state directory", ["--state-dir", "/"], "--state-dir"],
-    ["no address", ["--listen", "nowhere"], "--listen"],
-    ["a port out of range", ["--listen", "127.0.0.1:65536", "--insecure-tcp"], "--listen"],
-    ["a socket path too long", ["--listen", `unix:/${"x".repeat(108)}`], "--listen"],
-    ["TCP without --insecure-tcp", ["--listen", "127.0.0.1:7070"], "--insecure-tcp"],
-    ["TCP on all addresses", ["--listen", "0.0.0.0:7070", "--insecure-tcp"], "loopback"],
-    ["TCP on all IPv6 addresses", ["--listen", "[::]:7070", "--insecure-tcp"], "loopback"],
-    ["TCP on a host name", ["--listen", "example.org:7070", "--insecure-tcp"], "loopback"],
-    ["a config file that is not there", ["--config", "/nonexistent.json"], "--config"],
-  ];
-  const configured: [string, string, string][] = [
-    ["no JSON", "{", "JSON"],
-    ["no object", "[]", "object"],
-    ["an unknown key", '{"log_byte": 1}', "log_byte"],
-    ["a value of the wrong type", '{"log_bytes": "1"}', "log_bytes"],
-    ["a value out of range", '{"unstarted_ttl_seconds": 0}', "unstarted_ttl_seconds"],
-    ["a fraction", '{"max_tasks": 1.5}', "max_tasks"],
-    ["init as root", '{"init_uid": 0}', "init_uid"],
-    ["allowed_paths that are no list", '{"allowed_paths": "/"}', "allowed_paths"],
-    ["a relative allowed path", '{"allowed_paths": [{"path": "etc"}]}', "allowed_paths[0].path"],
-    ["an unknown key of an allowed path", '{"allowed_paths": [{"path": "/etc", "rw": true}]}', "'rw'"],
-  ];
-  const expectOneLine = (args: readonly string[], naming: string): void => {
-    const { status, stderr, stdout } = refused(args);
-    expect(stderr).toMatch(/^stockaded: [^\n]+\n$/);
-    expect(stderr).toContain(naming);
-    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
-  };
-
-  for (const [what, args, naming] of flagged) it(what, () => expectOneLine(args, naming));
-  for (const [what, content, naming] of configured) {
-    it(`${what} in the config file`, () => {
-      const file = join(scratch.path, "config.json");
-      writeFileSync(file, content);
-      expectOneLine(["--config", file], naming);
-    });
-  }
-
-  itRequires("root", "an init_uid that a user of the host has", () => {
-    const file = join(scratch.path, "config.json");
-    writeFileSync(file, '{"init_uid": 65534}');
-    expectOneLine([...flags(freshPlace()), "--config", file], "init_uid 65534 is the uid of 'nobody'");
-    return Promise.resolve();
-  });
-
-  it("--help and --version are no errors", () => {
-    expect(refused(["--help"])).toMatchObject({ status: 0, stderr: "" });
-    expect(refused(["--help"]).stdout).toContain("--listen unix:<path>|<host>:<port>");
-    expect(refused(["--version"]).stdout).toMatch(/^stockaded [0-9]+\.[0-9]+\.[0-9]+\n$/);
-  });
-});
 
 describe("where it listens", () => {
   const Health = makeClientConstructor(healthService, "Health");
@@ -249,10 +84,10 @@ describe("where it listens", () => {
 
   it("loopback TCP works with --insecure-tcp, beside the socket", async () => {
     const port = await freePort();
-    const place = freshPlace();
+    const place = places.fresh();
     const tcp = `127.0.0.1:${port}`;
     await using both = await HandDaemon.start(
-      [...flags(place), "--listen", tcp, "--insecure-tcp"],
+      [...flagsOf(place), "--listen", tcp, "--insecure-tcp"],
       place.address,
     );
     // It listens at one address after the other.
@@ -264,19 +99,19 @@ describe("where it listens", () => {
   });
 
   it("a socket that a dead daemon left does not stop the next", async () => {
-    const place = freshPlace();
-    const dead = await HandDaemon.start(flags(place), place.address);
+    const place = places.fresh();
+    const dead = await HandDaemon.start(flagsOf(place), place.address);
     await dead.end("SIGKILL");
     expect(existsSync(place.address.replace(/^unix:/, ""))).toBe(true);
-    await using next = await HandDaemon.start(flags(place), place.address);
+    await using next = await HandDaemon.start(flagsOf(place), place.address);
     await until(() => next.logged.includes('"ready"'));
   });
 
   it("what is there and is no socket stays", () => {
-    const place = freshPlace();
+    const place = places.fresh();
     const path = place.address.replace(/^unix:/, "");
     writeFileSync(path, "precious");
-    const { status, stderr } = refused(flags(place));
+    const { status, stderr } = refused(flagsOf(place));
     expect(status).toBe(1);
     expect(stderr).toContain("is no socket");
     expect(readFileSync(path, "utf8")).toBe("precious");
@@ -293,9 +128,9 @@ describe("where it listens", () => {
 
 describe("at its end", () => {
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    it(`${signal} ends all tasks, removes cgroups and socket, and is exit status 0`, async () => {
-      const place = freshPlace();
-      const ending = await HandDaemon.start(flags(place), place.address);
+    it(`${signal} ends all tasks where the configuration says so, removes cgroups and socket, and is exit status 0`, async () => {
+      const place = places.fresh();
+      const ending = await HandDaemon.start(flagsEndingTasks(place), place.address);
       const { id, pid } = await startSleeper(ending.client);
       await ending.client.configure({ ...SLEEPER, taskName: "unstarted" });
       const waited = ending.client.wait(id);
@@ -313,25 +148,31 @@ describe("at its end", () => {
   }
 
   itRequires(
-    ["root", "cgroups"],
-    "what SIGKILL leaves, the next daemon of the same state removes",
+    "root",
+    "trees that SIGKILL leaves embedded go with it, and what is the task's own stays",
     async () => {
-      const place = freshPlace();
-      const killed = await HandDaemon.start(flags(place), place.address);
-      const { pid } = await startSleeper(killed.client);
-      const unstarted = await killed.client.configure({ ...SLEEPER, taskName: "unstarted" });
-      expect(unstarted.id).not.toBe("");
-      expect(await killed.end("SIGKILL")).toEqual({ code: null, signal: "SIGKILL" });
+      const place = places.fresh();
+      const killed = await HandDaemon.start(flagsOf(place), place.address);
+      await killed.client.configure({
+        ...SLEEPER,
+        chroot: { "/etc": "/etc" },
+        chrootMethod: ChrootMethod.CHROOT_METHOD_LINK,
+      });
+      const task = join(place.alloc, "a/sleeper");
+      expect(places.scratch.sh(`ls ${task}`)).toContain("etc\n");
+      writeFileSync(join(task, "local/kept"), "");
+      await killed.end("SIGKILL");
+      writeFileSync(join(place.alloc, "a/alloc/data/kept"), "");
+      mkdirSync(join(place.alloc, "b/others/etc"), { recursive: true });
 
-      await using next = await HandDaemon.start(flags(place), place.address);
-      expect(next.logged).toContain("removed what an earlier daemon left");
-      await until(() => !isAlive(pid));
-      for (const root of cgroupRoots(place)) {
-        expect(scratch.sh(`ls ${root} | grep -E '^[0-9a-f]{8}-' || true`)).toBe("");
-      }
-      // The names are free again, and what was in the alloc directory is still there.
-      const { id } = await next.client.configure(SLEEPER);
-      await next.client.forceStop(id);
+      await using next = await HandDaemon.start(flagsOf(place), place.address);
+      expect(next.logged).toContain("found an earlier daemon's tasks");
+      await until(() => readdirSync(task).join() === "local");
+      expect(
+        places.scratch.sh(`cd ${place.alloc}; ls a/sleeper; ls a/sleeper/local | grep kept; ls a/alloc/data`),
+      ).toBe("local\nkept\nkept\n");
+      expect(existsSync("/etc/passwd")).toBe(true);
+      expect(existsSync(join(place.alloc, "b/others/etc"))).toBe(true);
     },
   );
 
@@ -340,8 +181,8 @@ describe("at its end", () => {
     ["root", "cgroups"],
     "an init that outlives SIGKILL is killed, and the next can start tasks",
     async () => {
-      const place = freshPlace();
-      const killed = await HandDaemon.start(flags(place), place.address);
+      const place = places.fresh();
+      const killed = await HandDaemon.start(flagsOf(place), place.address);
       const straggler = spawn("sleep", ["1000"], { stdio: "ignore" });
       const gone = new Promise((resolve) => straggler.once("exit", (_code, signal) => resolve(signal)));
       for (const root of cgroupRoots(place)) {
@@ -349,7 +190,7 @@ describe("at its end", () => {
       }
       await killed.end("SIGKILL");
       try {
-        await using next = await HandDaemon.start(flags(place), place.address);
+        await using next = await HandDaemon.start(flagsOf(place), place.address);
         expect(await gone).toBe("SIGKILL");
         const { id } = await startSleeper(next.client);
         await next.client.forceStop(id);
@@ -361,8 +202,8 @@ describe("at its end", () => {
   );
 
   it("one whose log nobody reads any more goes on, and ends as any other", async () => {
-    const place = freshPlace();
-    const daemon = await HandDaemon.start(flags(place), place.address);
+    const place = places.fresh();
+    const daemon = await HandDaemon.start(flagsEndingTasks(place), place.address);
     await daemon.leaveLog();
     await startSleeper(daemon.client);
     expect(await daemon.end("SIGTERM")).toEqual({ code: 0, signal: null });
@@ -371,22 +212,22 @@ describe("at its end", () => {
   });
 
   itRequires(["root", "cgroups"], "what SIGKILL leaves is refused to a daemon of another state", async () => {
-    const place = freshPlace();
-    const killed = await HandDaemon.start(flags(place), place.address);
+    const place = places.fresh();
+    const killed = await HandDaemon.start(flagsOf(place), place.address);
     const { pid } = await startSleeper(killed.client);
     await killed.end("SIGKILL");
-    const other = freshPlace();
+    const other = places.fresh();
     try {
-      const foreignRoot = refused(flags({ ...other, cgroupRoot: place.cgroupRoot }));
+      const foreignRoot = refused(flagsOf({ ...other, cgroupRoot: place.cgroupRoot }));
       expect(foreignRoot.status).toBe(1);
       expect(foreignRoot.stderr).toContain("belongs to the daemon whose state directory has id");
-      const foreignAlloc = refused(flags({ ...other, alloc: place.alloc }));
+      const foreignAlloc = refused(flagsOf({ ...other, alloc: place.alloc }));
       expect(foreignAlloc.status).toBe(1);
       expect(foreignAlloc.stderr).toContain("belongs to the daemon whose state directory has id");
       expect(isAlive(pid)).toBe(true);
     } finally {
       // It clears up behind the dead one, and then goes itself.
-      await (await HandDaemon.start(flags(place), place.address)).end("SIGTERM");
+      await (await HandDaemon.start(flagsEndingTasks(place), place.address)).end("SIGTERM");
     }
     await until(() => !isAlive(pid));
     expect(cgroupRoots(place)).toEqual([]);
@@ -394,8 +235,8 @@ describe("at its end", () => {
   });
 
   itRequires("cgroups", "a task that outlives its daemon writes and ends as if nothing were", async () => {
-    const place = freshPlace();
-    const killed = await HandDaemon.start(flags(place), place.address);
+    const place = places.fresh();
+    const killed = await HandDaemon.start(flagsOf(place), place.address);
     const { id } = await killed.client.configure({
       ...SLEEPER,
       command: "/bin/sh",
@@ -410,13 +251,13 @@ describe("at its end", () => {
     const uuid = id.split(/[/:]/).at(-1) ?? "";
     const log = join(place.state, "tasks", uuid, "log/stdout");
     await until(() => readFileSync(log, "latin1").endsWith("\n200000\n"));
-    await (await HandDaemon.start(flags(place), place.address)).end("SIGTERM");
+    await (await HandDaemon.start(flagsOf(place), place.address)).end("SIGTERM");
     expect(cgroupRoots(place)).toEqual([]);
   });
 
   it("a second connection that says nothing does not hold up the stop", async () => {
-    const place = freshPlace();
-    const ending = await HandDaemon.start(flags(place), place.address);
+    const place = places.fresh();
+    const ending = await HandDaemon.start(flagsOf(place), place.address);
     const silent = connect(place.address.replace(/^unix:/, ""));
     await new Promise<void>((connected) => silent.once("connect", connected));
     silent.on("error", () => undefined);
@@ -428,12 +269,12 @@ describe("at its end", () => {
 it.each([
   ["thrown", 'throw new Error("a defect")'],
   ["rejected", 'void Promise.reject(new Error("a defect"))'],
-])("an error that nobody catches, %s, ends the daemon in order, and every task", async (_, defect) => {
-  const place = freshPlace();
-  const preload = join(scratch.path, "defect.cjs");
+])("an error that nobody catches, %s, ends the daemon in order, as it is to end", async (_, defect) => {
+  const place = places.fresh();
+  const preload = join(places.scratch.path, "defect.cjs");
   writeFileSync(preload, `process.on("SIGUSR2", () => { ${defect}; });`);
   const env = { ...process.env, NODE_OPTIONS: `--require ${preload}` };
-  const failing = await HandDaemon.start(flags(place), place.address, env);
+  const failing = await HandDaemon.start(flagsEndingTasks(place), place.address, env);
   const { id, pid } = await startSleeper(failing.client);
   const waited = failing.client.wait(id);
   await failing.client.open({ id });
@@ -447,22 +288,20 @@ it.each([
   expect(existsSync(place.address.replace(/^unix:/, ""))).toBe(false);
 });
 
-it("a helper that dies takes the daemon with it, and no task is left", async () => {
-  const place = freshPlace();
-  const failing = await HandDaemon.start(flags(place), place.address);
-  const { pid } = await startSleeper(failing.client);
+it("a helper that dies is replaced, and its tasks go on", async () => {
+  const place = places.fresh();
+  await using bereft = await HandDaemon.start(flagsEndingTasks(place), place.address);
+  const { id, pid } = await startSleeper(bereft.client);
   const launcher = Number(
-    readFileSync(`/proc/${failing.pid}/task/${failing.pid}/children`, "utf8").trim().split(" ")[0],
+    readFileSync(`/proc/${bereft.pid}/task/${bereft.pid}/children`, "utf8").trim().split(" ")[0],
   );
   process.kill(launcher, "SIGKILL");
-  expect((await failing.exited).code).toBe(1);
-  failing.client.close();
-  expect(failing.logged).toContain("the launcher has gone");
-  try {
-    await until(() => !isAlive(pid));
-  } finally {
-    // Nothing else would ever end it.
-    if (isAlive(pid)) process.kill(pid, "SIGKILL");
-  }
-  if (isRoot()) expect(cgroupRoots(place)).toEqual([]);
+  await until(() => bereft.logged.includes("the launcher has gone"));
+  expect(isAlive(pid)).toBe(true);
+  await bereft.client.forceStop(id);
+  expect(isAlive(pid)).toBe(false);
+  // The next one makes tasks, and ends them.
+  const next = await startSleeper(bereft.client);
+  await bereft.client.forceStop(next.id);
+  expect(isAlive(next.pid)).toBe(false);
 });

@@ -75,6 +75,8 @@ it("shows each call with its answer, the output, exit and usage, and leaves noth
   expect(output).toContain("--- stdout\nuser:  uid=");
   expect(output).toContain('"exitCode": 7');
   expect(output).toContain('"cpuUser"');
+  expect(output).toMatch(/\$ stockade run .*\nhello from .*\n\(exit status 3\)\n/);
+  for (const verb of ["ps", "logs", "wait", "rm"]) expect(output).toContain(`$ stockade ${verb} `);
   expect(output).toMatch(/stopped; nothing is left\n$/);
   // Daemon, launcher, an init and its command at the least.
   expect(seen.size).toBeGreaterThanOrEqual(4);

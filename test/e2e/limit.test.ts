@@ -6,7 +6,7 @@ import { failure, TestDaemon, until } from "../support/daemon";
 import { exited, exitOf, oomKilled } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
 import { expectNothingLeft } from "../support/leftovers";
-import { has, HOST, itRequires } from "../support/requires";
+import { has, HOST, itRequires, SLOW } from "../support/requires";
 
 const MIB = 1n << 20n;
 const V2 = HOST.cgroups === "v2";
@@ -166,22 +166,31 @@ describe.each(["before Start", "live"] as const)("%s", (state) => {
     },
   );
 
-  const crossed: [string, Partial<Resources>, Partial<Resources>, string][] = [
+  const aboveTheLimit = "the reservation, memory_reservation_bytes, would be more than memory_bytes";
+  const crossed: [string, Partial<Resources>, Partial<Resources>, string, string][] = [
     [
       "a reservation above the limit in force",
       { memoryBytes: 64n * MIB },
       { memoryReservationBytes: 65n * MIB },
       "memory_reservation_bytes",
+      aboveTheLimit,
     ],
     [
       "a limit below the reservation in force",
       { memoryBytes: 64n * MIB, memoryReservationBytes: 48n * MIB },
       { memoryBytes: 47n * MIB },
       "memory_bytes",
+      aboveTheLimit,
     ],
-    ["a reservation of less than a page", {}, { memoryReservationBytes: 1n }, "memory_reservation_bytes"],
+    [
+      "a reservation of less than a page",
+      {},
+      { memoryReservationBytes: 1n },
+      "memory_reservation_bytes",
+      "it is less than a page",
+    ],
   ];
-  for (const [what, first, second, field] of crossed) {
+  for (const [what, first, second, field, why] of crossed) {
     itRequires("cgroups", `${what} is refused, and nothing changed`, async () => {
       const id = await task(state);
       await daemon.client.limit({ id, resources: { pidsMax: 20n, ...first } });
@@ -191,6 +200,7 @@ describe.each(["before Start", "live"] as const)("%s", (state) => {
         code: "INVALID_ARGUMENT",
         reason: "LIMIT_REFUSED",
         field: `resources.${field}`,
+        message: `resources.${field} cannot be set: ${why}`,
       });
       expect(limitFiles(id)).toEqual(before);
       await daemon.client.forceStop(id);
@@ -425,8 +435,8 @@ itRequires(
 
 itRequires("cgroups", "Limit again and again while a task ends is answered whole, or ENDED", async () => {
   const answers = new Map<string, number>();
-  for (let round = 0; round < 60; round++) {
-    const id = await configure("/bin/sleep", "0.03");
+  for (let round = 0; round < Math.max(20, 60 / SLOW); round++) {
+    const id = await configure("/bin/sleep", String(0.03 * SLOW));
     await daemon.client.start(id);
     let over = false;
     const ended = exitOf(daemon.client, id).finally(() => (over = true));

@@ -355,8 +355,8 @@ describe("a Configure that comes to nothing in a task directory of an earlier ru
     await until(() => existsSync(join(task, "data")));
     caller.abort();
     expect(await failure(call)).toMatchObject({ code: "CANCELLED" });
+    await until(() => scratch.sh(`ls ${task}`) === "local\n");
     await until(() => daemon.leftovers().length === 0);
-    expect(scratch.sh(`ls ${task}`)).toBe("local\n");
   });
 });
 

@@ -1,6 +1,6 @@
 import { StockadeError, type Resources } from "../../src/client";
-import { failure, TestDaemon } from "../support/daemon";
-import { died, exited, exitOf, neverStarted, oomKilled } from "../support/exits";
+import { failure, TestDaemon, until } from "../support/daemon";
+import { died, exited, exitOf, forceStopped, neverStarted, oomKilled } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
 import { expectNothingLeft } from "../support/leftovers";
 import { itRequires, SLOW } from "../support/requires";
@@ -53,6 +53,20 @@ describe("out of memory", () => {
     const id = await limited(`${FIXTURES}/touch-memory 256; kill -TERM $$`, { memoryBytes: 32n * MIB });
     await daemon.client.start(id);
     expect(await exitOf(daemon.client, id)).toMatchObject({ ...died(15), oomKilled: true });
+  });
+
+  itRequires("cgroups", "of a child is not what a task died of that a client has had killed", async () => {
+    const ways = [
+      [(id: string) => daemon.client.shutdown({ id, signal: "KILL" }), died(9)],
+      [(id: string) => daemon.client.forceStop(id), forceStopped()],
+    ] as const;
+    for (const [kill, ending] of ways) {
+      const script = `${FIXTURES}/touch-memory 256; echo "child: $?"; exec sleep 1000`;
+      const id = await limited(script, { memoryBytes: 32n * MIB });
+      await daemon.client.start(id);
+      await until(async () => (await daemon.output(id)).stdout === "child: 137\n");
+      expect((await kill(id)).exit).toMatchObject({ ...ending, oomKilled: true });
+    }
   });
 
   itRequires("cgroups", "is not what a task died of that killed itself below its limit", async () => {

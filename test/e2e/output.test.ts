@@ -249,51 +249,90 @@ describe("the cap", () => {
     [100_000, 0],
     [65_535, 8_000_000],
   ] as const) {
-    it(`keeps 64 KiB of ${stdoutBytes} and ${stderrBytes} bytes, and counts the rest exactly`, async () => {
+    it(`keeps the last 64 KiB of ${stdoutBytes} and ${stderrBytes} bytes, and counts the rest exactly`, async () => {
       const { stdout, stderr, exit } = await capped.run(
-        `head -c ${stdoutBytes} /dev/zero | tr '\\0' o; head -c ${stderrBytes} /dev/zero | tr '\\0' e >&2`,
+        `${numbers(stdoutBytes)}; ${numbers(stderrBytes)} >&2; exit 3`,
       );
-      expect(exit.status).toEqual({ $case: "exitCode", value: 0 });
-      expect(stdout === "o".repeat(Math.min(stdoutBytes, 65_536))).toBe(true);
-      expect(stderr === "e".repeat(Math.min(stderrBytes, 65_536))).toBe(true);
-      expect(exit.stdoutDroppedBytes).toBe(BigInt(Math.max(0, stdoutBytes - 65_536)));
-      expect(exit.stderrDroppedBytes).toBe(BigInt(Math.max(0, stderrBytes - 65_536)));
+      expect(exit.status).toEqual({ $case: "exitCode", value: 3 });
+      expectNewest(stdout, stdoutBytes, exit.stdoutDroppedBytes);
+      expectNewest(stderr, stderrBytes, exit.stderrDroppedBytes);
       expect(capped.leftovers()).toEqual([]);
     });
   }
-});
 
-itRequires("root", "a full disk costs output, which is counted, and neither task nor exit", async () => {
-  scratch.sh("mkdir small alloc; chmod 700 alloc; mount -t tmpfs -o size=2m,mode=700 none small");
-  try {
-    const address = `unix:${scratch.path}/full.sock`;
-    const flags = [
-      ["--listen", address],
-      ["--state-dir", join(scratch.path, "small")],
-      ["--alloc-dir", join(scratch.path, "alloc")],
-      ["--cgroup-root", `${daemon.cgroupRoot}-full`],
-    ].flat();
-    await using full = await HandDaemon.start(flags, address);
-    const { id } = await full.client.configure({
-      allocId: "a",
-      taskName: "t",
+  itRequires("cgroups", "holds, and keeps the newest, while no daemon is there", async () => {
+    await using lasting = await TestDaemon.start(config({ log_bytes: 65_536, end_tasks_on_stop: false }));
+    const allocId = lasting.freshName();
+    const id = await lasting.configure({
+      ...{ allocId, taskName: "web" },
       command: "/bin/sh",
-      args: ["-c", "seq 1160000; exit 9"],
+      args: ["-c", `until [ -e /local/go ]; do sleep 0.01; done; ${numbers(2_000_000)}; exit 3`],
     });
-    await full.client.start(id);
-    const { exit } = await full.client.wait(id);
-    const log = join(scratch.path, "small/tasks", id.split("/").at(-1) ?? "", "log/stdout");
-    const stdout = readFileSync(log, "latin1");
-    const expected = sequence(1_160_000);
-    expect(exit?.status).toEqual({ $case: "exitCode", value: 9 });
-    expect(stdout.length).toBeGreaterThan(1_000_000);
-    expect(stdout.length).toBeLessThan(2 << 20);
-    expect(expected.startsWith(stdout)).toBe(true);
-    expect(exit?.stdoutDroppedBytes).toBe(BigInt(expected.length - stdout.length));
-  } finally {
-    scratch.sh("umount small");
+    await lasting.client.start(id);
+    await lasting.end("SIGKILL");
+    writeFileSync(join(lasting.allocDir(allocId), "web/local/go"), "");
+    await until(() => lasting.initPids().length === 0);
+    await lasting.startAgain();
+    const { exit } = await lasting.client.wait(id);
+    const dropped = exit?.stdoutDroppedBytes ?? 0n;
+    expect(exit?.status).toEqual({ $case: "exitCode", value: 3 });
+    expectNewest((await lasting.output(id)).stdout.slice(Number(dropped)), 2_000_000, dropped);
+    // Of what is not kept nothing is on the disk.
+    expect(statSync(join(lasting.recordDir(id), "log/stdout")).blocks * 512).toBeLessThanOrEqual(2 * 65_536);
+  });
+
+  /** What a shell runs to write so many bytes, each of which tells by its neighbours where it is. */
+  function numbers(bytes: number): string {
+    return `seq 2000000 | head -c ${bytes}`;
+  }
+
+  function expectNewest(text: string, bytes: number, dropped: bigint): void {
+    const cap = 65_536;
+    expect(text.length + Number(dropped)).toBe(bytes);
+    expect(text.length).toBeLessThanOrEqual(cap);
+    // The oldest goes in blocks.
+    expect(text.length).toBeGreaterThan(Math.min(bytes, cap) - 4096 - 1);
+    expect(dropped > 0n).toBe(bytes > cap);
+    expect(text === sequence(2_000_000).slice(Number(dropped), bytes)).toBe(true);
   }
 });
+
+itRequires(
+  "root",
+  "a full disk costs the oldest output, which is counted, and neither task nor exit",
+  async () => {
+    scratch.sh("mkdir small alloc; chmod 700 alloc; mount -t tmpfs -o size=2m,mode=700 none small");
+    try {
+      const address = `unix:${scratch.path}/full.sock`;
+      const flags = [
+        ["--listen", address],
+        ["--state-dir", join(scratch.path, "small")],
+        ["--alloc-dir", join(scratch.path, "alloc")],
+        ["--cgroup-root", `${daemon.cgroupRoot}-full`],
+      ].flat();
+      await using full = await HandDaemon.start(flags, address);
+      const { id } = await full.client.configure({
+        allocId: "a",
+        taskName: "t",
+        command: "/bin/sh",
+        args: ["-c", "seq 1160000; exit 9"],
+      });
+      await full.client.start(id);
+      const { exit } = await full.client.wait(id);
+      const log = join(scratch.path, "small/tasks", id.split("/").at(-1) ?? "", "log/stdout");
+      const dropped = Number(exit?.stdoutDroppedBytes);
+      const stdout = readFileSync(log, "latin1").slice(dropped);
+      const expected = sequence(1_160_000);
+      expect(exit?.status).toEqual({ $case: "exitCode", value: 9 });
+      expect(stdout.length).toBeGreaterThan(500_000);
+      expect(stdout.length).toBeLessThan(2 << 20);
+      expect(dropped + stdout.length).toBe(expected.length);
+      expect(expected.endsWith(stdout)).toBe(true);
+    } finally {
+      scratch.sh("umount small");
+    }
+  },
+);
 
 describe("in /local", () => {
   itRequires(

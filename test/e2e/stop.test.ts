@@ -1,14 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
 
 import { ExitReason, type ConfigureFields, type Exit, type StockadeError } from "../../src/client";
-import { findCgroupFile, readCgroupFile, writeCgroupFile } from "../support/cgroup-files";
-import { cgroupMounts, failure, TestDaemon, until, type Started } from "../support/daemon";
+import { readCgroupFile } from "../support/cgroup-files";
+import { failure, TestDaemon, until, type Started } from "../support/daemon";
 import { died, exited, exitOf, forceStopped, neverStarted } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
+import { freezers } from "../support/freezers";
 import { expectNothingLeft } from "../support/leftovers";
-import { has, itRequires } from "../support/requires";
+import { itRequires } from "../support/requires";
 
 /** Longer than any test takes: what passes it has not been waited for. */
 const NEVER = { seconds: 3600n, nanos: 0 };
@@ -254,7 +254,7 @@ describe("ForceStop", () => {
 
   for (const how of ["ForceStop", "Shutdown"] as const) {
     itRequires("cgroups", `${how} kills a frozen task`, async () => {
-      for (const freeze of freezers()) {
+      for (const freeze of freezers(daemon.cgroupRoot)) {
         const { id } = await deaf();
         await freeze(id);
         const { exit } =
@@ -384,12 +384,9 @@ describe("a cgroup that can't be removed", () => {
       if (mounted === undefined) throw new Error("the task has no cgroup");
       execFileSync("mount", ["-t", "tmpfs", "none", mounted]);
     } finally {
-      await own[Symbol.asyncDispose]();
+      await own.end("SIGTERM");
       if (mounted !== undefined) execFileSync("umount", [mounted]);
-      for (const mount of cgroupMounts()) {
-        const root = join(mount, own.cgroupRoot);
-        if (existsSync(root)) execFileSync("find", [root, "-depth", "-type", "d", "-delete"]);
-      }
+      await own[Symbol.asyncDispose]();
     }
     expect(own.logged).toContain("something of an ended task is left");
   });
@@ -405,20 +402,4 @@ function sleepers(seconds: string): string[] {
       return false;
     }
   });
-}
-
-/** Ways to freeze a task from outside, on the hierarchies that this host has. */
-function freezers(): ((id: string) => Promise<void>)[] {
-  const v1 = async (id: string): Promise<void> => {
-    await until(() => {
-      writeCgroupFile(id, "freezer.state", "FROZEN"); // once is not always enough
-      return readCgroupFile(id, "freezer.state") === "FROZEN";
-    });
-  };
-  const v2 = async (id: string): Promise<void> => {
-    writeCgroupFile(id, "cgroup.freeze", "1");
-    await until(() => /^frozen 1$/m.test(readCgroupFile(id, "cgroup.events") ?? ""));
-  };
-  const there = [...(has("v1-freezer") ? [v1] : [])];
-  return findCgroupFile(daemon.cgroupRoot, "cgroup.freeze") === undefined ? there : [...there, v2];
 }

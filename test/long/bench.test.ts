@@ -17,8 +17,8 @@ interface Row {
 /** Peers that need not be installed. */
 const PEERS = ["bwrap_p50", "crun_p50", "cycle_per_crun", "runc_p50"];
 
-/** Rows whose figure may be none: a count, and a daemon's growth that its heap's own coming and going can outweigh. */
-const MAY_BE_NONE = ["turns_too_long", "idle_pss"];
+/** Rows whose figure may be none: a count, and differences that a daemon's own coming and going can outweigh. */
+const MAY_BE_NONE = ["turns_too_long", "idle_pss", "recovery_s"];
 
 itRequires(["root", "cgroups"], "the quick bench writes a figure for each row", async () => {
   await promisify(execFile)("make", ["bench", "BENCH_ARGS=--quick"], { cwd: ROOT });
@@ -29,7 +29,9 @@ itRequires(["root", "cgroups"], "the quick bench writes a figure for each row", 
     ...PEERS,
     ...["tasks_per_second_1", "tasks_per_second_8", "tasks_per_second_32"],
     ...["turn_longest", "turn_longest_with_gc", "turns_too_long", "stall_longest", "stall_longest_bare"],
+    ...["bare_stream", "log_stream", "log_stream_times", "log_followers", "first_byte_p50"],
     ...["idle_pss", "idle_pss_inits", "idle_charged"],
+    ...["start_s", "recovery_s"],
   ]);
   const without = rows
     .filter(

@@ -123,7 +123,7 @@ const NOISES: readonly Noise[] = [
   {
     script: "exec cat /dev/zero",
     resources: { pidsMax: 8n },
-    isLoud: async (id) => statSync(join(daemon.recordDir(id), "log/stdout")).size === LOG_BYTES,
+    isLoud: async (id) => statSync(join(daemon.recordDir(id), "log/stdout")).size > 2 * LOG_BYTES,
     exit: { oomKilled: false, stderrDroppedBytes: 0n },
   },
   {

@@ -1,6 +1,7 @@
 /** A task as hostile as it can be with all system calls, and every odd way to end. */
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
 
 import { ExitReason, type Exit } from "../../src/client";
 import { isRoot, TestDaemon, until, type Ran } from "../support/daemon";
@@ -231,15 +232,20 @@ itRequires(KEYRINGS, "a task has neither the daemon's session keyring nor anothe
 });
 
 it("a task that fills its logs loses what is beyond their cap, to the byte", async () => {
-  const over = 123_457;
-  const script = `head -c ${MIB + over} /dev/zero; head -c ${2 * MIB} /dev/zero >&2; exit 5`;
-  const { exit, stdout, stderr } = await run(script);
-  expect(exit).toMatchObject({
-    ...exited(5),
-    stdoutDroppedBytes: BigInt(over),
-    stderrDroppedBytes: BigInt(MIB),
-  });
-  expect([stdout.length, stderr.length]).toEqual([MIB, MIB]);
+  const written = [MIB + 123_457, 2 * MIB] as const;
+  const script = `head -c ${written[0]} /dev/zero; head -c ${written[1]} /dev/zero >&2; exit 5`;
+  const { id, exit, stdout, stderr } = await run(script);
+  expect(exit).toMatchObject(exited(5));
+  expect(stdout.length + Number(exit.stdoutDroppedBytes)).toBe(written[0]);
+  expect(stderr.length + Number(exit.stderrDroppedBytes)).toBe(written[1]);
+  for (const [stream, kept] of Object.entries({ stdout, stderr })) {
+    expect(kept.length).toBeLessThanOrEqual(MIB);
+    // The oldest goes a sixteenth at a time.
+    expect(kept.length).toBeGreaterThan((MIB / 16) * 15 - 1);
+    expect(statSync(join(daemon.recordDir(id), "log", stream)).blocks * 512).toBeLessThanOrEqual(
+      MIB + MIB / 16,
+    );
+  }
 });
 
 it("what a task has put where the next one's is to be does not lead astray", async () => {

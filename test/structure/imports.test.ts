@@ -38,6 +38,7 @@ const RESTRICTED: Readonly<Record<string, RegExp>> = {
   files: /^(node:)?fs(\/promises)?$/,
   programs: /^(node:)?(child_process|cluster)$/,
   grpc: /^(@grpc\/|grpc-)/,
+  systeminformation: /^systeminformation(\/|$)/,
 };
 
 /** Files that may do more than their room. */
@@ -45,18 +46,27 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   // The demo starts a daemon of its own, in directories of its own.
   "cli/demo.ts": ["files"],
   "cli/own-daemon.ts": ["files", "programs"],
+  // Certificates, keys and tokens that flags name.
+  "cli/host.ts": ["files"],
   // The launcher, once, before the daemon takes its first task.
   "host/helper/launcher.ts": ["programs"],
+  // The helper that tries an idmapped mount, once, before the daemon takes its first task.
+  "host/fingerprint.ts": ["programs"],
+  // Most of it starts programs: test/e2e/server-info.test.ts watches that what is used does not.
+  "host/fingerprint-resources.ts": ["systeminformation"],
   // The lock's helper, for each directory once, before the launcher.
   "host/lock.ts": ["programs"],
+  // The helper that tells a service manager that the daemon serves, once.
+  "host/service-manager.ts": ["programs"],
   // newuidmap and newgidmap, once each, before the launcher makes its first task.
   "host/subordinate-ids.ts": ["programs"],
   // The file that --config names, and nothing else.
   "config/config-file.ts": ["files"],
 };
 
-/** The packages that src/ may import: what they do is done in the daemon, and none of them starts a program. */
-const PACKAGES = /^(@bufbuild\/protobuf|@grpc\/grpc-js|grpc-health-check)(\/|$)/;
+/** The packages that src/ may import: what is used of them is done in the daemon, and starts no program. */
+const PACKAGES =
+  /^(systeminformation|@bufbuild\/protobuf|@grpc\/(grpc-js|proto-loader|reflection)|grpc-health-check)(\/|$)/;
 
 /** Programs' entries: argv and the environment come in here, and go on as values. */
 const ENTRIES = ["main.ts", "cli/main.ts"];
@@ -81,6 +91,12 @@ it("nothing on a task's path forks Node: only those that start the launcher, a l
   expect(foreign.filter((path) => !PACKAGES.test(path))).toEqual([]);
 });
 
+it("the SDK needs gRPC, the generated code and its runtime, and nothing else", () => {
+  const imported = files.filter((file) => file.startsWith("client/")).flatMap(importsOf);
+  const foreign = imported.filter((path) => !/^(\.|node:)/.test(path));
+  expect(foreign.filter((path) => !/^(@bufbuild\/protobuf|@grpc\/grpc-js)(\/|$)/.test(path))).toEqual([]);
+});
+
 it("argv and the environment are read only where a program begins", () => {
   const readers = files.filter((file) => !ENTRIES.includes(file) && readsArgvOrEnv(file));
   expect(readers).toEqual([]);
@@ -94,6 +110,8 @@ it("the rules find what breaks them", () => {
   expect(usesTooMuch("host/users.ts", "node:fs/promises")).toEqual([]);
   expect(usesTooMuch("host/users.ts", "node:child_process")).toHaveLength(1);
   expect(usesTooMuch("host/lock.ts", "node:child_process")).toEqual([]);
+  expect(usesTooMuch("host/fingerprint.ts", "systeminformation")).toHaveLength(1);
+  expect(usesTooMuch("host/fingerprint-resources.ts", "systeminformation")).toEqual([]);
 });
 
 /** The room of a file, by its path below src/; undefined: it is directly in src/. */

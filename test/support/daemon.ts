@@ -5,6 +5,8 @@ import { join, resolve } from "node:path";
 
 import { OwnDaemon } from "../../src/cli/own-daemon";
 import { StockadeError, type ConfigureFields, type Exit, type StockadeClient } from "../../src/client";
+import { textOf } from "./losses";
+import { removeCgroups } from "./remove-cgroups";
 import { SLOW } from "./requires";
 
 export const PROGRAM = resolve(__dirname, "../../dist/bin/stockaded");
@@ -26,6 +28,7 @@ export class TestDaemon implements AsyncDisposable {
     config: Record<string, unknown> = {},
     program = PROGRAM,
     env: NodeJS.ProcessEnv = process.env,
+    listen: readonly string[] = [],
   ): Promise<TestDaemon> {
     const cgroupRoot = `/stockade-test-${process.pid}-${daemons++}`;
     const written: string[] = [];
@@ -34,6 +37,7 @@ export class TestDaemon implements AsyncDisposable {
       cgroupRoot,
       config,
       env,
+      listen,
       onLog: (text) => written.push(text),
     });
     return new TestDaemon(daemon, cgroupRoot, written);
@@ -73,16 +77,22 @@ export class TestDaemon implements AsyncDisposable {
     return { id, pid: (await this.client.start(id)).pid };
   }
 
-  /** Configure, Start and Wait of `sh -c script`; with everything it wrote. */
+  /** Configure, Start and Wait of `sh -c script`; with everything that the logs hold of what it wrote. */
   async run(script: string, request: ConfigureFields = {}): Promise<Ran> {
     const id = await this.configure({ command: "/bin/sh", args: ["-c", script], ...request });
     await this.client.start(id);
     const { exit } = await this.client.wait(id);
     if (exit === undefined) throw new Error("Wait answered no exit");
-    return { id, exit, ...(await this.output(id)) };
+    const { stdout, stderr } = await this.output(id);
+    return {
+      id,
+      exit,
+      stdout: stdout.slice(Number(exit.stdoutDroppedBytes)),
+      stderr: stderr.slice(Number(exit.stderrDroppedBytes)),
+    };
   }
 
-  /** What a task has written so far, from the authoritative logs. */
+  /** What a task has written so far, from the authoritative logs; what they have lost reads as zeros. */
   async output(id: string): Promise<{ stdout: string; stderr: string }> {
     const record = this.recordDir(id);
     const [stdout, stderr] = await Promise.all(
@@ -97,6 +107,67 @@ export class TestDaemon implements AsyncDisposable {
 
   allocDir(allocId: string): string {
     return join(this.daemon.directory, "alloc", allocId);
+  }
+
+  /** Its record, as it is on disk. */
+  record(id: string): Promise<string> {
+    return readFile(join(this.recordDir(id), "record"), "utf8");
+  }
+
+  /** Ends the daemon and starts one on its directories. */
+  async restart(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    await this.end(signal);
+    await this.startAgain();
+  }
+
+  end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    return this.daemon.end(signal);
+  }
+
+  /** Where a test that failed has left none. */
+  async startUnlessRunning(): Promise<void> {
+    if (this.daemon.pid === undefined) await this.startAgain();
+  }
+
+  startAgain(): Promise<void> {
+    return this.daemon.startAgain();
+  }
+
+  /** Ends all that runs, whatever has become of the daemon. */
+  async endAll(): Promise<void> {
+    await this.startUnlessRunning();
+    await Promise.allSettled(this.configured.map((id) => this.client.forceStop(id)));
+  }
+
+  /** The daemon's children: one, but while the next takes over. */
+  launchers(): number[] {
+    return children(this.pid);
+  }
+
+  get launcher(): number {
+    const [launcher] = this.launchers();
+    if (launcher === undefined) throw new Error("the daemon has no launcher");
+    return launcher;
+  }
+
+  /** Every init of a task, whoever its parent is. */
+  initPids(): number[] {
+    const launchers = this.daemon.pid === undefined ? [] : this.launchers();
+    const files = cgroupMounts()
+      .map((mount) => join(mount, this.cgroupRoot, "inits/cgroup.procs"))
+      .filter((path) => existsSync(path));
+    if (files.length === 0) return this.initPidsOnRecord();
+    const pids = files.flatMap((path) => readFileSync(path, "utf8").split("\n").filter(Boolean).map(Number));
+    return [...new Set(pids)].filter((pid) => !launchers.includes(pid));
+  }
+
+  /** Where there are no cgroups, the records alone say which they are. */
+  private initPidsOnRecord(): number[] {
+    const tasks = join(this.daemon.directory, "state/tasks");
+    const pids = readdirSync(tasks).map(
+      (uuid) => /"initPid": (\d+)/.exec(textOf(join(tasks, uuid, "record")) ?? "")?.[1],
+    );
+    return pids.map(Number).filter((pid) => textOf(`/proc/${pid}/comm`) === "stockade-init\n");
   }
 
   /** Everything of tasks that is there now: cgroups, mounts, processes. Empty when none is alive. */
@@ -129,14 +200,15 @@ export class TestDaemon implements AsyncDisposable {
   }
 
   /** All below the launcher. */
-  private taskProcesses(): string[] {
-    return children(this.pid)
-      .flatMap((launcher) => descendants(launcher))
-      .map((pid) => `process ${pid}`);
+  taskProcesses(): string[] {
+    const below = children(this.pid).flatMap((launcher) => descendants(launcher));
+    return [...new Set([...below, ...this.initPids()])].map((pid) => `process ${pid}`);
   }
 
+  /** With all that runs, whatever has become of the daemon. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.daemon[Symbol.asyncDispose]();
+    if (isRoot()) await removeCgroups(cgroupMounts(), this.cgroupRoot);
   }
 }
 

@@ -3,6 +3,7 @@ import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 
 import { StockadeClient } from "../../src/client";
+import { saysReady } from "../../src/cli/own-daemon";
 import { PROGRAM } from "./daemon";
 import { SLOW } from "./requires";
 
@@ -30,7 +31,12 @@ export class HandDaemon implements AsyncDisposable {
   ): Promise<HandDaemon> {
     const child = spawn(PROGRAM, flags, { stdio: ["ignore", "ignore", "pipe"], env });
     const said = { text: "" };
-    child.stderr.on("data", (chunk: Buffer) => (said.text += chunk.toString()));
+    const ready = new Promise<void>((resolve) => {
+      child.stderr.on("data", (chunk: Buffer) => {
+        said.text += chunk.toString();
+        if (saysReady(said.text)) resolve();
+      });
+    });
     const exited = new Promise<Ended>((resolve) =>
       child.once("exit", (code, signal) => resolve({ code, signal })),
     );
@@ -39,6 +45,8 @@ export class HandDaemon implements AsyncDisposable {
       throw new Error(`the daemon ended with ${code}: ${said.text}`);
     });
     try {
+      // A client that comes too early looks again after a second.
+      await Promise.race([ready, early]);
       await Promise.race([client.ready(PATIENCE_MS), early]);
     } catch (error) {
       client.close();

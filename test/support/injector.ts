@@ -49,9 +49,13 @@ export class Injector implements AsyncDisposable {
   }
 
   /** Attaches to the launcher of a daemon. */
-  static async attach(program: string, daemonPid: number): Promise<Injector> {
-    const launcher = readFileSync(`/proc/${daemonPid}/task/${daemonPid}/children`, "utf8").trim();
-    const child = spawn(program, [launcher]);
+  static attach(program: string, daemonPid: number): Promise<Injector> {
+    const children = readFileSync(`/proc/${daemonPid}/task/${daemonPid}/children`, "utf8");
+    return Injector.attachTo(program, Number(children));
+  }
+
+  static async attachTo(program: string, launcherPid: number): Promise<Injector> {
+    const child = spawn(program, [String(launcherPid)]);
     child.stderr.pipe(process.stderr);
     const injector = new Injector(child, createInterface({ input: child.stdout }));
     await injector.expect("ready");

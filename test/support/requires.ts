@@ -7,6 +7,9 @@ import { existsSync, readFileSync } from "node:fs";
 
 import skips from "../skips.json";
 
+/** Where CI puts them, from the top of the repository. */
+export const PYTHON_PACKAGES = ".cache/python";
+
 /** What a host may lack, each with the shell command that finds out by trying. */
 export const PROBES = {
   root: 'test "$(id -u)" = 0',
@@ -18,12 +21,15 @@ export const PROBES = {
     'cd /sys/fs/cgroup/memory || cd /sys/fs/cgroup; test -e cgroup.procs && mkdir "probe-$$" && rmdir "probe-$$"',
   "cgroup-v1": "test -e /sys/fs/cgroup/memory/tasks",
   "cgroup-v2": "grep -w memory /sys/fs/cgroup/cgroup.controllers",
+  "cgroup-descendants": 'test -e "$(findmnt -nfo TARGET -t cgroup2)/cgroup.max.descendants"',
   "v1-freezer": "test -e /sys/fs/cgroup/freezer/tasks",
   "sys-resource": "ulimit -n 64 && ulimit -Hn 65",
   bfq: "grep '\\[bfq\\]' /sys/block/*/queue/scheduler",
   ptrace: "test $((0x$(sed -n 's/^CapEff:.//p' /proc/self/status) >> 19 & 1)) = 1",
   "core-dumps": "grep '^[^|/]' /proc/sys/kernel/core_pattern",
+  guest: 'test "$STOCKADE_GUEST" = 1',
   grpcurl: "command -v grpcurl",
+  "grpcio-tools": `PYTHONPATH=${PYTHON_PACKAGES} python3 -c 'import grpc, grpc_tools'`,
 } as const;
 
 export type NeedName = keyof typeof PROBES;

@@ -8,6 +8,8 @@ function init(waitStatus: number, parts: Partial<InitExit> = {}): InitExit {
     waitStatus,
     ended: true,
     started: true,
+    limited: false,
+    overrun: undefined,
     startedNs: 100n,
     exitedNs: 200n,
     stdoutDroppedBytes: 3n,
@@ -48,6 +50,13 @@ describe("a wait status", () => {
 });
 
 describe("an ending", () => {
+  it("is no earlier than the start, whatever was done to the clock meanwhile", () => {
+    const seen = nameEnding(ending({ exit: init(exited(0), { exitedNs: 50n }) }));
+    const unseen = nameEnding(ending({ exit: undefined, nowNs: 50n }));
+    for (const exit of [seen, unseen]) expect(exit).toMatchObject({ startedNs: 100n, exitedNs: 100n });
+    expect(nameEnding(ending({ cause: "never_started", nowNs: 50n })).exitedNs).toBe(50n);
+  });
+
   it("is EXITED, with times and what was dropped", () => {
     expect(nameEnding(ending({ exit: init(exited(3)), usage: { pidsPeak: 5n } }))).toEqual({
       status: { kind: "exitCode", code: 3 },
@@ -120,6 +129,25 @@ describe("an ending", () => {
       exitedNs: 999n,
     });
   });
+
+  it.each([
+    ["timeout", "TIMED_OUT"],
+    ["cpu_time", "CPU_TIME_EXCEEDED"],
+  ] as const)(
+    "for the %s that init has written of is %s, unless it has ended by itself",
+    (overrun, reason) => {
+      const of = (waitStatus: number, parts: Partial<Ending> = {}): string =>
+        nameEnding(ending({ exit: init(waitStatus, { overrun }), ...parts })).reason;
+      expect(of(9)).toBe(reason);
+      expect(of(9, { oomKills: 1 })).toBe(reason);
+      expect(of(9, { killSent: true })).toBe(reason);
+      expect(of(exited(0))).toBe("EXITED");
+      expect(of(15)).toBe("SIGNALED");
+      expect(of(9, { cause: "force_stop" })).toBe("FORCE_STOPPED");
+      const killed = nameEnding(ending({ exit: init(0, { overrun, ended: false }) }));
+      expect(killed).toMatchObject({ reason, status: { kind: "unknown" } });
+    },
+  );
 
   it.each([
     ending({ cause: "never_started" }),

@@ -12,27 +12,31 @@
 import * as fs from "node:fs";
 import { promisify } from "node:util";
 
-import { FairTurns } from "../../tasks/concurrency/fair-turns.js";
+import { inTurn, turns } from "../../tasks/concurrency/fair-turns.js";
 
-const open = promisify(fs.open);
-const close = promisify(fs.close);
-const mkdir = promisify(fs.mkdir);
-const rmdir = promisify(fs.rmdir);
+type Pooled<Args extends unknown[], T> = (...args: Args) => Promise<T>;
+
+/** As it is, but what it sets off begins in a turn that has time for it. */
+function fair<Args extends unknown[], T>(call: Pooled<Args, T>): Pooled<Args, T> {
+  return (...args) => inTurn(call(...args));
+}
+
+const open = fair(promisify(fs.open));
+const close = fair(promisify(fs.close));
+const mkdir = fair(promisify(fs.mkdir));
+const rmdir = fair(promisify(fs.rmdir));
 const readdir = promisify(fs.readdir);
 const readFile = promisify(fs.readFile);
-
-/** How much of a turn may have gone by when another file is read in it, in milliseconds. */
-const TURN_BUDGET_MS = 0.5;
-
-const turns = new FairTurns(TURN_BUDGET_MS);
 
 /** Larger than any cgroup file read here, but for cgroup.procs and io.stat, which are read in parts. */
 const READ_BYTES = 4096;
 
-const write = (fd: number, text: string): Promise<number> =>
-  new Promise((resolve, reject) => {
-    fs.write(fd, text, null, "utf8", (error, bytes) => (error ? reject(error) : resolve(bytes)));
-  });
+const write = fair(
+  (fd: number, text: string): Promise<number> =>
+    new Promise((resolve, reject) => {
+      fs.write(fd, text, null, "utf8", (error, bytes) => (error ? reject(error) : resolve(bytes)));
+    }),
+);
 
 /** The `code` of an error of Node's, or of ours that carries one; undefined for anything else. */
 export function errorCode(error: unknown): string | undefined {
@@ -83,7 +87,7 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
 /** Reads a whole list of processes, of any length; undefined when there is none, or its cgroup has gone. */
 export async function readListIfThere(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, "utf8");
+    return await inTurn(readFile(path, "utf8"));
   } catch (error) {
     if (isGone(error)) return undefined;
     throw error;

@@ -15,6 +15,8 @@ export interface Facts {
 /** What a host can do with the cgroups of tasks. */
 export interface Tasks {
   readonly unenforceable: ReadonlyMap<LimitName, string>;
+  /** Those of tasks' cgroups, by the kernel's names. */
+  readonly controllers: readonly string[];
   readonly attach: (place: CgroupPlace, known: Limits) => TaskCgroup;
   readonly create: (place: CgroupPlace) => Promise<TaskCgroup>;
 }

@@ -5,8 +5,8 @@
  * Source: admin-guide/cgroup-v2.rst, "Organizing Processes and Threads", "Controlling Controllers".
  */
 import { join } from "node:path";
-import type { LimitName, Limits } from "../../tasks/limits.js";
-import type { CgroupHost, TaskCgroup } from "../../tasks/ports.js";
+import type { LimitName } from "../../tasks/limits.js";
+import type { CgroupHost } from "../../tasks/ports.js";
 import {
   chooseMounts,
   findV2,
@@ -15,8 +15,8 @@ import {
   type CgroupMode,
   type CgroupMounts,
 } from "./detect.js";
-import { listDirs, listNames, makeDir, readText, readTextIfThere, writeText } from "./files.js";
-import { allDirs, childPlace, isEmpty, killAll, removeAll, type CgroupPlace } from "./kill.js";
+import { listDirs, listNames, readListIfThere, readText, readTextIfThere, writeText } from "./files.js";
+import { allDirs, childPlace, isEmpty, killAll, removeAll } from "./kill.js";
 import { CgroupsUnusable, makeRoot, removeMade } from "./make-root.js";
 import { parseStackedMajors } from "./usage.js";
 import { openV1 } from "./v1-host.js";
@@ -48,8 +48,6 @@ export interface CgroupRootOptions {
 export interface SweepOptions {
   /** Names of the tasks' cgroups to leave as they are. */
   readonly keep?: ReadonlySet<string>;
-  /** Also kill what is in the cgroup of the inits. */
-  readonly inits?: boolean;
 }
 
 export interface RemoveOptions {
@@ -72,12 +70,14 @@ export interface CgroupRoot {
   readonly inits: { readonly v2Dir: string | undefined; readonly v1Dirs: readonly string[] };
   /** The limits that cannot be enforced on this host, with the reason. */
   readonly unenforceable: ReadonlyMap<LimitName, string>;
+  /** The controllers of tasks' cgroups, by the kernel's names. */
+  readonly controllers: readonly string[];
   /** Moves a process into the inits' cgroup, in each hierarchy. */
   moveToInits(pid: number): Promise<void>;
   /** The names of all tasks' cgroups that are there. */
   list(): Promise<readonly string[]>;
-  /** The cgroup of a task that an earlier daemon made, with the limits known to have been set; undefined: there is none. */
-  attach(name: string, known?: Limits): Promise<TaskCgroup | undefined>;
+  /** The pids of all that is in the inits' cgroup. */
+  initPids(): Promise<readonly number[]>;
   /** Kills and removes tasks' cgroups that are not to be kept; resolves to how many there were. */
   sweep(options?: SweepOptions): Promise<number>;
   /** Removes those directories of the root, and of the inits' cgroup, that were made here; what is in use stays. */
@@ -131,12 +131,21 @@ async function open(
   const { place, inits } = rooms;
   const stackedMajors = parseStackedMajors((await readTextIfThere(join(procDir, "devices"))) ?? "");
   const hostFacts = { mounts, rooms, sysBlockDir, stackedMajors };
-  const { unenforceable, attach, create } =
+  const { unenforceable, controllers, attach, create } =
     mounts.mode === "v2" ? await openV2(hostFacts) : await openV1(hostFacts);
 
   const list = async (): Promise<readonly string[]> => {
     const names = await Promise.all(allDirs(place).map(listDirs));
     return [...new Set(names.flat())].filter(isTaskName);
+  };
+  const sweep: CgroupRoot["sweep"] = async ({ keep = new Set() } = {}) => {
+    const names = (await list()).filter((name) => !keep.has(name));
+    for (const name of names) {
+      const task = childPlace(place, name);
+      await killAll(task);
+      await removeAll(task);
+    }
+    return names.length;
   };
   const checkName = (name: string): void => {
     if (!isTaskName(name)) throw new TypeError("a task's cgroup is named by a UUID in lower case");
@@ -151,46 +160,37 @@ async function open(
     lockDir: mounts.mode === "v2" ? lockDir : (place.v1Dirs[0] ?? lockDir),
     inits: { v2Dir: inits.v2Dir, v1Dirs: inits.v1Dirs },
     unenforceable,
+    controllers,
     host: {
+      countsCpuTime: place.v2Dir !== undefined || rooms.dirs.has("cpuacct"),
       async create(name) {
         checkName(name);
         return create(childPlace(place, name));
+      },
+      attach(name, known) {
+        checkName(name);
+        return attach(childPlace(place, name), known);
+      },
+      async sweep(keep) {
+        await sweep({ keep });
+        return new Set(await list());
       },
     },
     async moveToInits(pid) {
       await Promise.all(allDirs(inits).map((dir) => writeText(join(dir, "cgroup.procs"), String(pid))));
     },
     list,
-    async attach(name, known = {}) {
-      checkName(name);
-      return (await list()).includes(name) ? attach(childPlace(place, name), known) : undefined;
+    async initPids() {
+      const lists = await Promise.all(
+        allDirs(inits).map((dir) => readListIfThere(join(dir, "cgroup.procs"))),
+      );
+      return [...new Set(lists.flatMap((text) => [...parseWords(text ?? "")].map(Number)))];
     },
-    async sweep({ keep = new Set(), inits: killInits = false } = {}) {
-      const names = (await list()).filter((name) => !keep.has(name));
-      for (const name of names) {
-        const task = childPlace(place, name);
-        await killAll(task);
-        await removeAll(task);
-      }
-      if (killInits) await renewInits(inits);
-      return names.length;
-    },
+    sweep,
     async remove({ killInits = false, all = false } = {}) {
       if (killInits) await killAll(inits);
       if (!(await isEmpty(inits))) return;
       await removeMade(all ? [...made, ...allDirs(place), ...allDirs(inits)] : made);
     },
   };
-}
-
-/**
- * Kills what is in the cgroup of the inits, and makes its v2 directory anew. Linux compares the number of
- * kills of the *parent's* cgroup with that of the one that clone3 is to be born into, and kills the child
- * where they differ: from a cgroup that has once been killed no task can be made (seen with 6.18).
- */
-async function renewInits(inits: CgroupPlace): Promise<void> {
-  await killAll(inits);
-  if (inits.v2Dir === undefined) return;
-  await removeAll({ ...inits, v1Dirs: [] });
-  await makeDir(inits.v2Dir);
 }

@@ -13,6 +13,7 @@ export abstract class HostCgroup implements TaskCgroup {
   readonly path: string;
   readonly v2Dir: string | undefined;
   readonly v1Dirs: readonly string[];
+  abstract readonly cpuTimeFile: string | undefined;
   protected readonly place: CgroupPlace;
   /** What was set through this object, or is known to have been: a default that was asked for is a limit too. */
   protected known: Limits;
@@ -64,7 +65,9 @@ export abstract class HostCgroup implements TaskCgroup {
   /** What the kernels would take, or answer differently: v2 takes CPUs that are not there. */
   async #validate(limits: Limits): Promise<void> {
     if (limits.cpusetCpus !== undefined && !isWithin(limits.cpusetCpus, await this.availableCpus())) {
-      throw new LimitRefused("cpusetCpus", "EINVAL");
+      throw new LimitRefused("cpusetCpus", "EINVAL", {
+        why: "it names a CPU that tasks cannot be given here",
+      });
     }
     await this.#validateReservation(limits);
   }
@@ -80,13 +83,15 @@ export abstract class HostCgroup implements TaskCgroup {
     throw new LimitRefused(
       memoryReservationBytes === undefined ? "memoryBytes" : "memoryReservationBytes",
       "EINVAL",
+      { why: "the reservation, memory_reservation_bytes, would be more than memory_bytes" },
     );
   }
 
   /** The kernel takes less than a page for nothing at all, and says that it is set. */
   protected async writeReservation(path: string, bytes: bigint, changes: Changes): Promise<void> {
     await changes.write("memoryReservationBytes", path, String(bytes));
-    if ((await readText(path)).trim() === "0") throw new LimitRefused("memoryReservationBytes", "ERANGE");
+    if ((await readText(path)).trim() === "0")
+      throw new LimitRefused("memoryReservationBytes", "ERANGE", { why: "it is less than a page" });
   }
 
   async kill(): Promise<void> {

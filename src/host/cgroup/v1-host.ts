@@ -81,6 +81,7 @@ export async function openV1({ rooms, sysBlockDir, stackedMajors }: Facts): Prom
   };
   return {
     unenforceable: reasons,
+    controllers: [...dirs.keys()],
     attach,
     async create(task) {
       await makeNew(task);

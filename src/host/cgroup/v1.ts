@@ -34,12 +34,17 @@ export interface V1Facts {
 const UNLIMITED_BYTES = 2n ** 63n - 65536n;
 
 export class V1Cgroup extends HostCgroup {
+  override readonly cpuTimeFile: string | undefined;
   readonly #dirs: ReadonlyMap<V1Controller, string>;
   readonly #facts: V1Facts;
 
   constructor(place: CgroupPlace, dirs: ReadonlyMap<V1Controller, string>, facts: V1Facts, known: Limits) {
     super(place, facts.reasons, known);
     this.#dirs = dirs;
+    // As #readCpu: v2's, which every kernel that tasks are run on has.
+    const cpuacct = dirs.get("cpuacct");
+    if (place.v2Dir !== undefined) this.cpuTimeFile = join(place.v2Dir, "cpu.stat");
+    else this.cpuTimeFile = cpuacct === undefined ? undefined : join(cpuacct, "cpuacct.usage");
     this.#facts = facts;
   }
 

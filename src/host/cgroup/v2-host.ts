@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { LimitName, Limits } from "../../tasks/limits.js";
 import type { TaskCgroup } from "../../tasks/ports.js";
+import { V2_CONTROLLERS } from "./detect.js";
 import { listNames } from "./files.js";
 import type { Facts, Tasks } from "./host-facts.js";
 import type { CgroupPlace } from "./kill.js";
@@ -48,6 +49,7 @@ export async function openV2({ mounts, rooms, sysBlockDir, stackedMajors }: Fact
   };
   return {
     unenforceable: reasons,
+    controllers: V2_CONTROLLERS.filter((controller) => !missing.has(controller)),
     attach,
     async create(task) {
       await makeNew(task);

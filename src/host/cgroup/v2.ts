@@ -36,12 +36,14 @@ export interface V2Facts {
 }
 
 export class V2Cgroup extends HostCgroup {
+  override readonly cpuTimeFile: string;
   readonly #dir: string;
   readonly #facts: V2Facts;
 
   constructor(place: CgroupPlace & { readonly v2Dir: string }, facts: V2Facts, known: Limits) {
     super(place, facts.reasons, known);
     this.#dir = place.v2Dir;
+    this.cpuTimeFile = this.#file("cpu.stat");
     this.#facts = facts;
   }
 

@@ -5,20 +5,30 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import type { Socket } from "node:net";
 
+import type { Overrun } from "../../tasks/exit.js";
 import type { HelperStep } from "../../tasks/helper-step.js";
 import {
   HelperFault,
+  StartUnknown,
+  HelperGone,
+  type Collect,
+  type CollectedFile,
   type CommandSpec,
   type InitExit,
   type RemoveScope,
   type Sandbox,
   type SandboxHost,
+  type SandboxProcesses,
   type SandboxSpec,
 } from "../../tasks/ports.js";
-import { FairTurns } from "../../tasks/concurrency/fair-turns.js";
+import { Deferred } from "../../tasks/concurrency/deferred.js";
+import { AtMost } from "../../tasks/concurrency/at-most.js";
+import { turns } from "../../tasks/concurrency/fair-turns.js";
 import { MessageSplitter } from "./message-splitter.js";
 import {
   PROTOCOL_VERSION,
+  encodeAttach,
+  encodeCollect,
   encodeCreate,
   encodeKillInit,
   encodeRemove,
@@ -29,45 +39,34 @@ import {
 } from "./protocol.js";
 import { BodyTooLarge } from "./wire.js";
 
-/** How much of a turn may have gone by when another message is told in it, in milliseconds. */
-const TURN_BUDGET_MS = 0.5;
-
-const turns = new FairTurns(TURN_BUDGET_MS);
+/** How many files are collected at one time: each has a process of its own, and moves as much as a disk can. */
+const COLLECTORS = 8;
 
 /** Takes the messages of one task, in order. */
 type Receiver = (message: DaemonMessage) => void;
 
-/** The launcher has gone; nothing that needs it can be done. */
-export class LauncherGone extends Error {
-  constructor(how: string) {
-    super(`the launcher has gone: ${how}`);
-    this.name = "LauncherGone";
+/** A running task was not taken over, and may well be there. */
+export class NotAttached extends Error {
+  /** @param code errno name */
+  constructor(readonly code: string) {
+    super(`cannot take over a running task: ${code}`);
+    this.name = "NotAttached";
   }
 }
 
 type Hello = Extract<DaemonMessage, { type: "HELLO" }>;
 
-interface Deferred<T> {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: Error): void;
-}
+/** What a worker of the launcher's answers. */
+type Worked = Extract<DaemonMessage, { type: "REMOVED" | "COLLECTED" }>;
 
-function defer<T>(): Deferred<T> {
-  let settle!: Pick<Deferred<T>, "resolve" | "reject">;
-  const promise = new Promise<T>((resolve, reject) => {
-    settle = { resolve, reject };
-  });
-  return { promise, ...settle };
-}
-
-export class Launcher implements SandboxHost {
+export class Launcher implements Omit<SandboxHost, "killStrays"> {
   private readonly receivers = new Map<bigint, Receiver>();
   private readonly heard: (readonly [bigint, DaemonMessage])[] = [];
   private readonly losers = new Set<(error: Error) => void>();
+  private readonly collecting = new AtMost(COLLECTORS);
   private nextTask = 1n;
-  private loss: LauncherGone | undefined;
-  private readonly goneDeferred = defer<LauncherGone>();
+  private loss: HelperGone | undefined;
+  private readonly goneDeferred = new Deferred<HelperGone>();
 
   private constructor(
     private readonly process: ChildProcess,
@@ -107,7 +106,7 @@ export class Launcher implements SandboxHost {
       env: {},
     });
     const launcher = new Launcher(child, child.stdio[3] as Socket, defaults);
-    const hello = defer<Hello>();
+    const hello = new Deferred<Hello>();
     launcher.receivers.set(0n, (message) => {
       if (message.type === "HELLO") hello.resolve(message);
     });
@@ -127,8 +126,12 @@ export class Launcher implements SandboxHost {
     return launcher;
   }
 
+  get pid(): number | undefined {
+    return this.process.pid;
+  }
+
   /** Resolves, with the reason, when the launcher has gone. */
-  get gone(): Promise<LauncherGone> {
+  get gone(): Promise<HelperGone> {
     return this.goneDeferred.promise;
   }
 
@@ -136,13 +139,7 @@ export class Launcher implements SandboxHost {
     signal.throwIfAborted();
     const task = this.nextTask++;
     const message = createMessage(task, spec, this.defaults);
-    const sandbox = new LauncherSandbox(task, (bytes) => this.send(bytes));
-    this.receivers.set(task, (message) => {
-      if (message.type === "ENDED") this.receivers.delete(task);
-      sandbox.receive(message);
-    });
-    const forget = this.onLoss((error) => sandbox.lose(error));
-    void sandbox.ended.then(forget);
+    const sandbox = this.listen(new LauncherSandbox(task, (bytes) => this.send(bytes)));
     const onAbort = (): void => sandbox.killInit();
     signal.addEventListener("abort", onAbort, { once: true });
     try {
@@ -151,7 +148,8 @@ export class Launcher implements SandboxHost {
       signal.throwIfAborted();
       return sandbox;
     } catch (error) {
-      await sandbox.ended;
+      // Without its launcher an init that waits for Start ends by itself, and nobody here hears of it.
+      if (!(error instanceof HelperGone)) await sandbox.ended;
       signal.throwIfAborted();
       throw error;
     } finally {
@@ -159,17 +157,31 @@ export class Launcher implements SandboxHost {
     }
   }
 
-  async remove(scope: RemoveScope, allocId: string, taskName: string): Promise<void> {
+  async attach(processes: SandboxProcesses): Promise<Sandbox | undefined> {
     const task = this.nextTask++;
-    const removed = defer<undefined>();
-    this.receivers.set(task, (message) => {
-      if (message.type !== "REMOVED") return;
-      this.receivers.delete(task);
-      if (message.step === undefined) removed.resolve(undefined);
-      else removed.reject(new HelperFault({ step: message.step, errno: message.errno, index: 0 }));
-    });
-    this.send(encodeRemove(task, scope, this.defaults.allocRoot, allocId, taskName));
-    await this.orLost(removed.promise);
+    const message = encodeAttach(task, processes, this.defaults.initUid);
+    const sandbox = this.listen(new LauncherSandbox(task, (bytes) => this.send(bytes), processes));
+    this.send(message);
+    try {
+      await sandbox.ready;
+      return sandbox;
+    } catch (error) {
+      if (error instanceof NotAttached && error.code === "ESRCH") return undefined;
+      throw error;
+    }
+  }
+
+  async remove(scope: RemoveScope, allocId: string, taskName: string): Promise<void> {
+    await this.ask("REMOVED", (task) =>
+      encodeRemove(task, scope, this.defaults.allocRoot, allocId, taskName),
+    );
+  }
+
+  async collect(collect: Collect): Promise<CollectedFile> {
+    const { file } = await this.collecting.run(() =>
+      this.ask("COLLECTED", (task) => encodeCollect(task, collect, this.defaults.allocRoot)),
+    );
+    return file;
   }
 
   /** Closes the socket, on which the launcher exits; resolves when it has. */
@@ -183,6 +195,35 @@ export class Launcher implements SandboxHost {
     ) {
       await new Promise((resolve) => this.process.once("exit", resolve));
     }
+  }
+
+  /** Has a worker of the launcher's do something, and resolves to its answer; rejects with the fault that it tells. */
+  private ask<T extends Worked["type"]>(
+    type: T,
+    encode: (task: bigint) => Buffer,
+  ): Promise<Extract<Worked, { type: T }>> {
+    const task = this.nextTask++;
+    const answered = new Deferred<Extract<Worked, { type: T }>>();
+    this.receivers.set(task, (message) => {
+      if (message.type !== type) return;
+      this.receivers.delete(task);
+      const answer = message as Extract<Worked, { type: T }>;
+      if (answer.step === undefined) answered.resolve(answer);
+      else answered.reject(new HelperFault({ step: answer.step, errno: answer.errno, index: 0 }));
+    });
+    this.send(encode(task));
+    return this.orLost(answered.promise);
+  }
+
+  /** Has a sandbox hear what is said of its task, until that is over, and of the launcher's loss. */
+  private listen(sandbox: LauncherSandbox): LauncherSandbox {
+    this.receivers.set(sandbox.task, (message) => sandbox.receive(message));
+    const forget = this.onLoss((error) => sandbox.lose(error));
+    void sandbox.ended.then(() => {
+      this.receivers.delete(sandbox.task);
+      forget();
+    });
+    return sandbox;
   }
 
   private hear(task: bigint, message: DaemonMessage): void {
@@ -219,7 +260,7 @@ export class Launcher implements SandboxHost {
   }
 
   private async orLost<T>(wanted: Promise<T>): Promise<T> {
-    const lost = defer<never>();
+    const lost = new Deferred<never>();
     const forget = this.onLoss((error) => {
       lost.reject(error);
     });
@@ -233,7 +274,7 @@ export class Launcher implements SandboxHost {
   private lose(how: string): void {
     if (this.loss !== undefined) return;
     while (this.tellNext());
-    const loss = new LauncherGone(how);
+    const loss = new HelperGone(how);
     this.loss = loss;
     for (const lost of [...this.losers]) lost(loss);
     this.losers.clear();
@@ -241,24 +282,39 @@ export class Launcher implements SandboxHost {
   }
 }
 
+const NO_PROCESSES: SandboxProcesses = {
+  initPid: 0,
+  initStartTicks: 0n,
+  commandPid: 0,
+  commandStartTicks: 0n,
+};
+
 class LauncherSandbox implements Sandbox {
-  initPid = 0;
-  commandPid = 0;
-  initStartTicks = 0n;
-  private readonly readyDeferred = defer<undefined>();
-  private readonly exitedDeferred = defer<InitExit | undefined>();
-  private readonly endedDeferred = defer<undefined>();
+  processes: SandboxProcesses;
+  private readonly readyDeferred = new Deferred<undefined>();
+  private readonly overrunDeferred = new Deferred<Overrun | undefined>();
+  private readonly exitedDeferred = new Deferred<InitExit | undefined>();
+  private readonly endedDeferred = new Deferred<undefined>();
   private started: Deferred<{ readonly startedNs: bigint }> | undefined;
   private readonly signals: Deferred<boolean>[] = [];
   private over = false;
 
+  /** @param attached an earlier launcher's, to be taken over; undefined: it is to be made */
   constructor(
-    private readonly task: bigint,
+    readonly task: bigint,
     private readonly send: (bytes: Buffer) => void,
-  ) {}
+    private readonly attached?: SandboxProcesses,
+  ) {
+    this.processes = attached ?? NO_PROCESSES;
+    if (attached !== undefined) this.overrunDeferred.resolve(undefined);
+  }
 
   get ready(): Promise<undefined> {
     return this.readyDeferred.promise;
+  }
+
+  get overrun(): Promise<Overrun | undefined> {
+    return this.overrunDeferred.promise;
   }
 
   get exited(): Promise<InitExit | undefined> {
@@ -270,9 +326,11 @@ class LauncherSandbox implements Sandbox {
   }
 
   start(command: CommandSpec): Promise<{ readonly startedNs: bigint }> {
-    const started = defer<{ readonly startedNs: bigint }>();
+    const started = new Deferred<{ readonly startedNs: bigint }>();
     this.started = started;
     try {
+      if (this.attached !== undefined)
+        throw new Error("the task of an earlier launcher has been started already");
       if (this.over) throw endedEarly();
       this.send(fitting("EXEC", () => encodeStart(this.task, command)));
     } catch (error) {
@@ -281,24 +339,32 @@ class LauncherSandbox implements Sandbox {
     return started.promise;
   }
 
+  /** Rejects with HelperGone when whether it was delivered is not known. */
   signal(signal: number): Promise<boolean> {
     if (this.over) return Promise.resolve(false);
-    const delivered = defer<boolean>();
+    const delivered = new Deferred<boolean>();
     this.signals.push(delivered);
-    this.send(encodeSignal(this.task, signal));
+    try {
+      this.send(encodeSignal(this.task, signal));
+    } catch (error) {
+      delivered.reject(error as Error);
+    }
     return delivered.promise;
   }
 
+  /** Of a launcher that has gone, nothing. */
   killInit(): void {
-    if (!this.over) this.send(encodeKillInit(this.task));
+    try {
+      if (!this.over) this.send(encodeKillInit(this.task));
+    } catch (error) {
+      if (!(error instanceof HelperGone)) throw error;
+    }
   }
 
   receive(message: DaemonMessage): void {
     switch (message.type) {
       case "READY":
-        this.initPid = message.initPid;
-        this.commandPid = message.commandPid;
-        this.initStartTicks = message.initStartTicks;
+        this.processes = message.processes;
         this.readyDeferred.resolve(undefined);
         return;
       case "FAULT": {
@@ -313,32 +379,47 @@ class LauncherSandbox implements Sandbox {
       case "SIGNALLED":
         this.signals.shift()?.resolve(message.errno === undefined);
         return;
+      case "OVERRUN":
+        this.overrunDeferred.resolve(message.overrun);
+        return;
       case "EXITED":
         this.exitedDeferred.resolve(message.exit);
+        return;
+      case "ATTACHED":
+        if (message.errno === undefined) this.readyDeferred.resolve(undefined);
+        else this.end(new NotAttached(message.errno));
         return;
       case "ENDED":
         this.end(endedEarly());
         return;
       case "HELLO":
       case "REMOVED":
+      case "COLLECTED":
         return;
     }
   }
 
+  /** Whoever still waits for a step learns that it was not heard. Of its end nothing is known. */
   lose(error: Error): void {
-    this.end(error);
+    this.refuse(error);
+    for (const delivered of this.signals.splice(0)) delivered.reject(error);
   }
 
   /** Whoever still waits for a step learns that it will not come. */
   private end(error: Error): void {
     if (this.over) return;
     this.over = true;
-    this.readyDeferred.reject(error);
-    this.readyDeferred.promise.catch(() => undefined);
-    this.started?.reject(error);
+    // An init that is killed may have let its command go.
+    this.refuse(error, new StartUnknown());
     for (const delivered of this.signals.splice(0)) delivered.resolve(false);
     this.exitedDeferred.resolve(undefined);
     this.endedDeferred.resolve(undefined);
+  }
+
+  private refuse(error: Error, ofStart = error): void {
+    this.readyDeferred.reject(error);
+    this.readyDeferred.promise.catch(() => undefined);
+    this.started?.reject(ofStart);
   }
 }
 

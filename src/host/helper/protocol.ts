@@ -5,16 +5,35 @@
  */
 import { constants } from "node:os";
 
+import type { Overrun } from "../../tasks/exit.js";
+import { readExitFlags } from "../../tasks/exit-flags.js";
 import { HELPER_STEPS, type HelperStep } from "../../tasks/helper-step.js";
-import type { CommandSpec, InitExit, MountSpec, RemoveScope, SandboxSpec } from "../../tasks/ports.js";
+import type {
+  Collect,
+  CollectedFile,
+  CommandSpec,
+  InitExit,
+  MountSpec,
+  RemoveScope,
+  SandboxProcesses,
+  SandboxSpec,
+} from "../../tasks/ports.js";
 import { BodyReader, BodyWriter, MESSAGE_SIZE_MAX } from "./wire.js";
 
 export { MESSAGE_SIZE_MAX };
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 5;
 export const HEADER_SIZE = 16;
 
-export const TO_LAUNCHER = { CREATE: 1, START: 2, SIGNAL: 3, KILL_INIT: 4, REMOVE: 5 } as const;
+export const TO_LAUNCHER = {
+  CREATE: 1,
+  START: 2,
+  SIGNAL: 3,
+  KILL_INIT: 4,
+  REMOVE: 5,
+  ATTACH: 6,
+  COLLECT: 7,
+} as const;
 export const TO_DAEMON = {
   HELLO: 101,
   READY: 102,
@@ -24,12 +43,20 @@ export const TO_DAEMON = {
   REMOVED: 106,
   SIGNALLED: 107,
   EXITED: 108,
+  ATTACHED: 109,
+  OVERRUN: 110,
+  COLLECTED: 111,
 } as const;
+
+/** An i32's. */
+const PID_MAX = 2 ** 31 - 1;
+
+/** An i64's. Source: off_t. */
+const FILE_SIZE_MAX = 2n ** 63n - 1n;
 
 export const CREATE_FLAGS = { USER_NS: 1, NET_NS: 2 } as const;
 export const MOUNT_FLAGS = { READ_ONLY: 1, OPTIONAL: 2, LINK: 4 } as const;
 export const REMOVE_SCOPES = { trees: 0, task: 1, alloc: 2 } as const;
-const EXIT_FLAGS = { ENDED: 1, STARTED: 2 } as const;
 
 /** What every task of one daemon shares. */
 export interface SandboxDefaults {
@@ -47,18 +74,21 @@ export interface SandboxDefaults {
 
 export type DaemonMessage =
   | { readonly type: "HELLO"; readonly version: number; readonly errno: string | undefined }
-  | {
-      readonly type: "READY";
-      readonly initPid: number;
-      readonly commandPid: number;
-      readonly initStartTicks: bigint;
-    }
+  | { readonly type: "READY"; readonly processes: SandboxProcesses }
   | { readonly type: "FAULT"; readonly step: HelperStep; readonly errno: string; readonly index: number }
   | { readonly type: "STARTED"; readonly startedNs: bigint }
+  | { readonly type: "OVERRUN"; readonly overrun: Overrun }
   | { readonly type: "EXITED"; readonly exit: InitExit }
   | { readonly type: "ENDED" }
   | { readonly type: "REMOVED"; readonly step: HelperStep | undefined; readonly errno: string }
-  | { readonly type: "SIGNALLED"; readonly errno: string | undefined };
+  | { readonly type: "SIGNALLED"; readonly errno: string | undefined }
+  | { readonly type: "ATTACHED"; readonly errno: string | undefined }
+  | {
+      readonly type: "COLLECTED";
+      readonly step: HelperStep | undefined;
+      readonly errno: string;
+      readonly file: CollectedFile;
+    };
 
 function message(type: number, task: bigint, body: Buffer): Buffer {
   const header = Buffer.allocUnsafe(HEADER_SIZE);
@@ -77,7 +107,8 @@ function mountFlags(mount: MountSpec): number {
 }
 
 export function encodeCreate(task: bigint, spec: SandboxSpec, defaults: SandboxDefaults): Buffer {
-  const body = new BodyWriter();
+  const large = [spec.stdin, ...spec.files.map(({ content }) => content)];
+  const body = new BodyWriter(large.reduce((sum, bytes) => sum + (bytes?.length ?? 0), 0));
   body
     .u32((defaults.users === "own" ? CREATE_FLAGS.USER_NS : 0) | (spec.ownNetwork ? CREATE_FLAGS.NET_NS : 0))
     .u32(spec.uid)
@@ -97,7 +128,12 @@ export function encodeCreate(task: bigint, spec: SandboxSpec, defaults: SandboxD
     .u64(defaults.shmBytes)
     .u64(defaults.logBytes)
     .u64(defaults.linkBytes)
-    .list(spec.mounts, (mount) => body.string(mount.source).string(mount.target).u32(mountFlags(mount)));
+    .u64(spec.timeoutNs ?? 0n)
+    .u64(spec.cpuTimeNs ?? 0n)
+    .string(spec.cpuTimeNs === undefined ? "" : (spec.cgroup?.cpuTimeFile ?? ""))
+    .list(spec.mounts, (mount) => body.string(mount.source).string(mount.target).u32(mountFlags(mount)))
+    .list(spec.files, (file) => body.string(file.path).u32(file.mode).bytes(file.content))
+    .bytes(spec.stdin ?? Buffer.alloc(0));
   return message(TO_LAUNCHER.CREATE, task, body.finish());
 }
 
@@ -129,6 +165,27 @@ export function encodeRemove(
   return message(TO_LAUNCHER.REMOVE, task, body.finish());
 }
 
+/** Throws a RangeError for a size that is no file's. */
+export function encodeCollect(task: bigint, collect: Collect, allocRoot: string): Buffer {
+  const { allocId, taskName, path, maxBytes, into } = collect;
+  if (maxBytes < 0n || maxBytes > FILE_SIZE_MAX) throw new RangeError(`no size of a file: ${maxBytes}`);
+  const body = new BodyWriter().string(allocRoot).string(allocId).string(taskName);
+  return message(TO_LAUNCHER.COLLECT, task, body.string(path).u64(maxBytes).string(into).finish());
+}
+
+/** Throws a RangeError for what cannot be the pid of an init or of a command: the launcher would end on it. */
+export function encodeAttach(task: bigint, processes: SandboxProcesses, initUid: number): Buffer {
+  const { initPid, initStartTicks, commandPid, commandStartTicks } = processes;
+  const fits = (pid: number, least: number): boolean =>
+    Number.isInteger(pid) && pid >= least && pid <= PID_MAX;
+  if (!fits(initPid, 1) || !fits(commandPid, 0)) {
+    throw new RangeError(`no pids of a task: ${initPid}, ${commandPid}`);
+  }
+  const body = new BodyWriter();
+  body.u32(initPid).u64(initStartTicks).u32(initUid).u32(commandPid).u64(commandStartTicks);
+  return message(TO_LAUNCHER.ATTACH, task, body.finish());
+}
+
 /** EWOULDBLOCK is another name of EAGAIN, by which nobody looks for it. */
 const ERRNO_NAMES = new Map(
   Object.entries(constants.errno)
@@ -153,6 +210,15 @@ function stepName(step: number): HelperStep {
   return name;
 }
 
+function readProcesses(reader: BodyReader): SandboxProcesses {
+  return {
+    initPid: reader.i32(),
+    initStartTicks: reader.u64(),
+    commandPid: reader.i32(),
+    commandStartTicks: reader.u64(),
+  };
+}
+
 function readExit(reader: BodyReader): InitExit {
   const waitStatus = reader.i32();
   const flags = reader.u32();
@@ -162,8 +228,7 @@ function readExit(reader: BodyReader): InitExit {
   reader.u64();
   return {
     waitStatus,
-    ended: (flags & EXIT_FLAGS.ENDED) !== 0,
-    started: (flags & EXIT_FLAGS.STARTED) !== 0,
+    ...readExitFlags(flags),
     startedNs,
     exitedNs,
     stdoutDroppedBytes: reader.u64(),
@@ -187,7 +252,7 @@ function decodeFields(type: number, reader: BodyReader): DaemonMessage {
     case TO_DAEMON.HELLO:
       return { type: "HELLO", version: reader.u32(), errno: readErrno(reader) };
     case TO_DAEMON.READY:
-      return { type: "READY", initPid: reader.i32(), commandPid: reader.i32(), initStartTicks: reader.u64() };
+      return { type: "READY", processes: readProcesses(reader) };
     case TO_DAEMON.FAULT:
       return {
         type: "FAULT",
@@ -197,8 +262,13 @@ function decodeFields(type: number, reader: BodyReader): DaemonMessage {
       };
     case TO_DAEMON.STARTED: {
       const startedNs = reader.u64();
-      reader.u64(); // boottime_ns: for timeouts, kept by init
+      reader.u64(); // boottime_ns
       return { type: "STARTED", startedNs };
+    }
+    case TO_DAEMON.OVERRUN: {
+      const { overrun } = readExitFlags(reader.u32());
+      if (overrun === undefined) throw new RangeError("an overrun of no limit");
+      return { type: "OVERRUN", overrun };
     }
     case TO_DAEMON.EXITED:
       return { type: "EXITED", exit: readExit(reader) };
@@ -212,8 +282,19 @@ function decodeFields(type: number, reader: BodyReader): DaemonMessage {
         errno: errnoName(reader.i32()),
       };
     }
+    case TO_DAEMON.COLLECTED: {
+      const step = reader.u32();
+      return {
+        type: "COLLECTED",
+        step: step === 0 ? undefined : stepName(step),
+        errno: errnoName(reader.i32()),
+        file: { sizeBytes: reader.u64(), mode: reader.u32(), truncated: reader.u32() !== 0 },
+      };
+    }
     case TO_DAEMON.SIGNALLED:
       return { type: "SIGNALLED", errno: readErrno(reader) };
+    case TO_DAEMON.ATTACHED:
+      return { type: "ATTACHED", errno: readErrno(reader) };
     default:
       throw new RangeError(`unknown message type ${type}`);
   }

@@ -1,10 +1,13 @@
 /**
  * The flat encoding that daemon and launcher share: little endian, no padding; a string
- * is its size without the NUL, the bytes, one NUL; a list is its count, then the items.
+ * is its size without the NUL, the bytes, one NUL; bytes are their size, then themselves; a list is its count, then the items.
  */
 
 /** Most bytes of a body. The launcher takes a larger one for no message at all, and ends. */
 export const MESSAGE_SIZE_MAX = 16 * 2 ** 20;
+
+/** What a writer has room for at first. */
+const SIZE_MIN = 4096;
 
 /** What was to be sent is more than a message may be. */
 export class BodyTooLarge extends RangeError {
@@ -16,18 +19,23 @@ export class BodyTooLarge extends RangeError {
 
 /** Builds one body. Throws BodyTooLarge before it holds more than may be sent. */
 export class BodyWriter {
-  private bytes = Buffer.allocUnsafe(4096);
+  private buffer: Buffer;
   private size = 0;
+
+  /** @param large how many bytes of it are known to come: to grow by them would copy them again */
+  constructor(large = 0) {
+    this.buffer = Buffer.allocUnsafe(Math.min(SIZE_MIN + large, MESSAGE_SIZE_MAX));
+  }
 
   u32(value: number): this {
     this.reserve(4);
-    this.size = this.bytes.writeUInt32LE(value, this.size);
+    this.size = this.buffer.writeUInt32LE(value, this.size);
     return this;
   }
 
   u64(value: bigint): this {
     this.reserve(8);
-    this.size = this.bytes.writeBigUInt64LE(value, this.size);
+    this.size = this.buffer.writeBigUInt64LE(value, this.size);
     return this;
   }
 
@@ -37,9 +45,16 @@ export class BodyWriter {
     const length = Buffer.byteLength(value);
     this.u32(length);
     this.reserve(length + 1);
-    this.bytes.write(value, this.size, "utf8");
+    this.buffer.write(value, this.size, "utf8");
     this.size += length;
-    this.bytes[this.size++] = 0;
+    this.buffer[this.size++] = 0;
+    return this;
+  }
+
+  bytes(value: Buffer): this {
+    this.u32(value.length);
+    this.reserve(value.length);
+    this.size += value.copy(this.buffer, this.size);
     return this;
   }
 
@@ -50,17 +65,17 @@ export class BodyWriter {
   }
 
   finish(): Buffer {
-    return this.bytes.subarray(0, this.size);
+    return this.buffer.subarray(0, this.size);
   }
 
   private reserve(more: number): void {
-    if (this.size + more <= this.bytes.length) return;
+    if (this.size + more <= this.buffer.length) return;
     if (this.size + more > MESSAGE_SIZE_MAX) throw new BodyTooLarge();
     const larger = Buffer.allocUnsafe(
-      Math.min(Math.max(2 * this.bytes.length, this.size + more), MESSAGE_SIZE_MAX),
+      Math.min(Math.max(2 * this.buffer.length, this.size + more), MESSAGE_SIZE_MAX),
     );
-    this.bytes.copy(larger, 0, 0, this.size);
-    this.bytes = larger;
+    this.buffer.copy(larger, 0, 0, this.size);
+    this.buffer = larger;
   }
 }
 

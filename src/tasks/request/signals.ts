@@ -2,6 +2,7 @@
 import { constants } from "node:os";
 
 import { invalidField } from "../errors.js";
+import { durationNs, wholeMs, type DurationInput } from "./duration.js";
 
 export const SIGTERM = constants.signals.SIGTERM;
 
@@ -38,15 +39,8 @@ function realTime(name: string): number | undefined {
   return number >= SIGRTMIN && number <= SIGRTMAX ? number : undefined;
 }
 
-/** As google.protobuf.Duration. */
-export interface DurationInput {
-  readonly seconds: bigint;
-  readonly nanos: number;
-}
-
 const DEFAULT_GRACE_MS = 10_000;
 const MAX_GRACE_MS = 24 * 60 * 60 * 1000;
-const NANOS_PER_SECOND = 1_000_000_000;
 
 /**
  * A grace period in whole milliseconds, rounded up: only zero is "at once". Absent: 10 s.
@@ -54,10 +48,9 @@ const NANOS_PER_SECOND = 1_000_000_000;
  */
 export function parseGracePeriod(duration: DurationInput | undefined): number {
   if (duration === undefined) return DEFAULT_GRACE_MS;
-  const { seconds, nanos } = duration;
-  const ms = Number(seconds) * 1000 + Math.ceil(nanos / 1_000_000);
-  const wellFormed = Number.isInteger(nanos) && nanos >= 0 && nanos < NANOS_PER_SECOND;
-  if (!wellFormed || seconds < 0n || ms > MAX_GRACE_MS) {
+  const ns = durationNs(duration);
+  const ms = ns === undefined ? undefined : wholeMs(ns);
+  if (ms === undefined || ms > MAX_GRACE_MS) {
     throw invalidField("grace_period", "grace_period must be 0 s to 24 h");
   }
   return ms;

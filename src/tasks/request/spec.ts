@@ -4,9 +4,13 @@ import { isIP } from "node:net";
 import { DEFAULT_CHROOT, type ChrootEntry } from "./default-chroot.js";
 import { LOCAL_DIR } from "./environment.js";
 import { exclusiveFields, invalidField, missingField } from "../errors.js";
+import { checkRequestId } from "../idempotency/request-id.js";
 import { ARG_OVERHEAD_BYTES, ARGUMENTS_BYTES_MAX, COMMAND_LINE_BYTES_MAX } from "./exec-limits.js";
+import { checkLabels, type Labels } from "./labels.js";
 import { parseNumericId } from "./numeric-id.js";
 import type { UserRequest } from "../ports-users.js";
+import type { DurationInput } from "./duration.js";
+import { parseTimeLimit, type TimeLimits } from "./time-limits.js";
 import { checkPath, checkTarget, PATH_BYTES_MAX } from "./task-path.js";
 import { plainWord, splitLine } from "./words.js";
 
@@ -40,6 +44,10 @@ export interface ConfigureInput {
   readonly ports: ReadonlyMap<string, number>;
   readonly meta: ReadonlyMap<string, string>;
   readonly allowUnenforced: boolean;
+  readonly timeout: DurationInput | undefined;
+  readonly cpuTimeLimit: DurationInput | undefined;
+  readonly labels: Labels;
+  readonly requestId: string;
 }
 
 /** What is to be executed, before anything is replaced. */
@@ -48,7 +56,7 @@ export type CommandInput =
   /** Of words for `replaceWord`; at least one. */
   | { readonly kind: "line"; readonly words: readonly string[] };
 
-export interface TaskSpec extends UserRequest {
+export interface TaskSpec extends UserRequest, TimeLimits {
   readonly allocId: string;
   readonly taskName: string;
   readonly command: CommandInput;
@@ -62,10 +70,12 @@ export interface TaskSpec extends UserRequest {
   readonly ports: ReadonlyMap<string, number>;
   readonly meta: ReadonlyMap<string, string>;
   readonly allowUnenforced: boolean;
+  readonly labels: Labels;
+  readonly requestId: string | undefined;
 }
 
 /** Names directories, so no separator, and neither "." nor ".." can be one. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+export const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 /** The shared directory's name in the alloc directory, beside those of the tasks. */
 export const SHARED_DIR_NAME = "alloc";
@@ -116,6 +126,10 @@ export function checkConfigure(input: ConfigureInput): TaskSpec {
     ports: checkPorts(input.ports),
     meta: checkMeta(input.meta),
     allowUnenforced: input.allowUnenforced,
+    timeoutNs: parseTimeLimit("timeout", input.timeout),
+    cpuTimeNs: parseTimeLimit("cpu_time_limit", input.cpuTimeLimit),
+    labels: checkLabels(input.labels),
+    requestId: checkRequestId(input.requestId),
   };
   return Object.freeze(spec);
 }

@@ -40,6 +40,11 @@ export function reservedAbove(path: string): string | undefined {
   return RESERVED.find((reserved) => isWithin(path, reserved));
 }
 
+/** Whether it lies below the directory, and is not it. */
+export function isBelow(path: string, directory: string): boolean {
+  return path !== directory && isWithin(path, directory);
+}
+
 /** Whether `path` is `directory` or lies below it, by whole components. Both absolute, in shortest form. */
 export function isWithin(path: string, directory: string): boolean {
   return path === directory || path.startsWith(directory === "/" ? "/" : `${directory}/`);

@@ -26,8 +26,8 @@ export async function withRoot(test: (root: CgroupRoot) => Promise<void>): Promi
   try {
     await test(root);
   } finally {
-    await root.sweep({ inits: true });
-    await root.remove();
+    await root.sweep();
+    await root.remove({ killInits: true });
   }
 }
 

@@ -1,14 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Socket } from "node:net";
@@ -20,7 +12,7 @@ import { descendants, descriptors, until } from "../../support/daemon";
 import { collectGarbage } from "../../support/gc";
 import { itRequires } from "../../support/requires";
 import { CGROUPS, withTask } from "../cgroup/support";
-import { HELPER, TestLauncher } from "./support";
+import { HELPER, TestLauncher, embedding, longTree, startTicks } from "./support";
 
 describe("the launcher", () => {
   let fixture: TestLauncher;
@@ -40,8 +32,9 @@ describe("the launcher", () => {
   it("makes a sandbox, starts its command and tells its end", async () => {
     const spec = fixture.spec();
     const sandbox = await launcher.create(spec, new AbortController().signal);
-    expect(sandbox.initPid).toBeGreaterThan(0);
-    expect(sandbox.commandPid).toBeGreaterThan(sandbox.initPid);
+    const { initPid, initStartTicks, commandPid, commandStartTicks } = sandbox.processes;
+    expect([initPid, commandPid]).toEqual(descendants(fixture.pid));
+    expect([initStartTicks, commandStartTicks]).toEqual([startTicks(initPid), startTicks(commandPid)]);
     await sandbox.start({
       argv: ["sh", "-c", "echo hello; echo problem > /dev/stderr; exit 7"],
       env: new Map([["PATH", "/usr/bin"]]),
@@ -93,7 +86,7 @@ describe("the launcher", () => {
   ];
 
   it.each(moments)("leaves nothing of a sandbox whose making is given up %s", async (_, moment) => {
-    const tree = longTree();
+    const tree = longTree(directory);
     // What both programs set up once is there after a first one.
     await makeAndGiveUp(tree, () => true);
     await launcher.remove("alloc", "alloc1", "task1");
@@ -105,19 +98,6 @@ describe("the launcher", () => {
     await launcher.remove("alloc", "alloc1", "task1");
     expect(readdirSync(join(directory, "alloc"))).toEqual([]);
   });
-
-  /** A tree that takes so long to embed that a making with it is still under way. */
-  function longTree(): string {
-    const tree = join(directory, "tree");
-    for (let i = 0; i < 200; i++) mkdirSync(join(tree, `${i}`), { recursive: true });
-    writeFileSync(join(tree, "file"), "");
-    for (let i = 0; i < 20_000; i++) linkSync(join(tree, "file"), join(tree, `${i % 200}/${i}`));
-    return tree;
-  }
-
-  function embedding(tree: string): SandboxSpec["mounts"][number] {
-    return { source: tree, target: "/tree", readOnly: true, optional: false, link: true };
-  }
 
   async function makeAndGiveUp(tree: string, moment: () => boolean): Promise<void> {
     const given = new AbortController();
@@ -135,13 +115,13 @@ describe("the launcher", () => {
   it("gives init nothing of its own or of another task's, from init's first steps on", async () => {
     const other = await create();
     const given = new AbortController();
-    const tree = longTree();
+    const tree = longTree(directory);
     const spec = fixture.spec({ taskName: "long", mounts: [embedding(tree)] });
     const made = launcher.create(spec, given.signal);
     const rejected = expect(made).rejects.toThrow("given up");
     await until(() => existsSync(join(directory, "alloc/alloc1/long/tree")));
     const [init, command] = descendants(fixture.pid).filter(
-      (pid) => ![other.initPid, other.commandPid].includes(pid),
+      (pid) => ![other.processes.initPid, other.processes.commandPid].includes(pid),
     );
     const own = links(init ?? 0);
     const pids = pidsHeld(init ?? 0);
@@ -253,6 +233,8 @@ describe("a launcher that reads what is no message", () => {
   it.each([
     ["a CREATE whose fields are not whole", message(8, TO_LAUNCHER.CREATE, Buffer.alloc(8))],
     ["a START of a task that there is not", message(8, TO_LAUNCHER.START, Buffer.alloc(8, 0xff))],
+    ["an ATTACH that is cut short", message(20, TO_LAUNCHER.ATTACH, Buffer.alloc(20, 1))],
+    ["an ATTACH of no process", message(24, TO_LAUNCHER.ATTACH, Buffer.alloc(24))],
     ["a message of no type", message(0, 99, Buffer.alloc(0))],
     ["one that says it is too large", message(0x7fff_ffff, TO_LAUNCHER.CREATE, Buffer.alloc(0))],
   ])("makes nothing of it and ends with 2: %s", async (_, bytes) => {

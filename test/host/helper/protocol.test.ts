@@ -84,6 +84,22 @@ describe("a body", () => {
   });
 });
 
+describe("an overrun", () => {
+  it.each([
+    [8, "timeout"],
+    [16, "cpu_time"],
+  ])("with flags %d is of the %s", (flags, overrun) => {
+    const body = new BodyWriter().u32(flags).finish();
+    expect(decode(TO_DAEMON.OVERRUN, body)).toEqual({ type: "OVERRUN", overrun });
+  });
+
+  it("of no limit is refused", () => {
+    for (const flags of [0, 1, 2, 4, 32]) {
+      expect(() => decode(TO_DAEMON.OVERRUN, new BodyWriter().u32(flags).finish())).toThrow();
+    }
+  });
+});
+
 describe("the message splitter", () => {
   const hello = Buffer.alloc(24);
   hello.writeUInt32LE(8, 0);

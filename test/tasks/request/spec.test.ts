@@ -3,7 +3,7 @@ import type { ErrorReason } from "../../../src/tasks/errors.js";
 import { checkConfigure, type ConfigureInput } from "../../../src/tasks/request/spec.js";
 import { splitLine } from "../../../src/tasks/request/words.js";
 
-type MapField = "env" | "chroot" | "ports" | "meta";
+type MapField = "env" | "chroot" | "ports" | "meta" | "labels";
 
 /** Of a request, with its maps as objects. */
 type Parts = Partial<Omit<ConfigureInput, MapField>> & {
@@ -11,9 +11,17 @@ type Parts = Partial<Omit<ConfigureInput, MapField>> & {
   readonly chroot?: Readonly<Record<string, string>>;
   readonly ports?: Readonly<Record<string, number>>;
   readonly meta?: Readonly<Record<string, string>>;
+  readonly labels?: Readonly<Record<string, string>>;
 };
 
-function request({ env = {}, chroot = {}, ports = {}, meta = {}, ...parts }: Parts = {}): ConfigureInput {
+function request({
+  env = {},
+  chroot = {},
+  ports = {},
+  meta = {},
+  labels = {},
+  ...parts
+}: Parts = {}): ConfigureInput {
   return {
     allocId: "alloc-1",
     taskName: "web",
@@ -33,6 +41,10 @@ function request({ env = {}, chroot = {}, ports = {}, meta = {}, ...parts }: Par
     ports: new Map(Object.entries(ports)),
     meta: new Map(Object.entries(meta)),
     allowUnenforced: false,
+    timeout: undefined,
+    cpuTimeLimit: undefined,
+    labels: new Map(Object.entries(labels)),
+    requestId: "",
     ...parts,
   };
 }
@@ -72,6 +84,10 @@ describe("a request", () => {
       ports: new Map(),
       meta: new Map(),
       allowUnenforced: false,
+      timeoutNs: undefined,
+      cpuTimeNs: undefined,
+      labels: new Map(),
+      requestId: undefined,
     });
   });
 

@@ -1,0 +1,26 @@
+/* What ATTACH asks for, parsed. */
+#ifndef STOCKADE_ATTACH_H
+#define STOCKADE_ATTACH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "pidfd.h"
+
+struct attach {
+	struct process_id init;
+	uid_t init_uid;
+	struct process_id command; /* pid 0: there is none */
+};
+
+struct attach_pidfds {
+	int init;
+	int command; /* -1: it has ended, or there is none */
+};
+
+/* False: the body is no ATTACH. */
+bool parse_attach(struct attach *ret_attach, const uint8_t *body, size_t size);
+/* -1 with errno, and nothing opened; ESRCH: init has ended, or never was. */
+int open_attached(const struct attach *attach, struct attach_pidfds *ret_pidfds);
+
+#endif

@@ -1,0 +1,49 @@
+/** What is said of what has failed, and what to do next; and the exit status for it. */
+import { StockadeError } from "../client/index.js";
+import { printable } from "./printable.js";
+import { UsageError } from "./usage-error.js";
+
+/** Of what is no task's end. */
+export const OUR_FAILURE = 125;
+const NOT_EXECUTABLE = 126;
+const NOT_FOUND = 127;
+
+/** As shells have it: a command that is not there, one that cannot be executed, or none of the task's business. */
+export function failureStatus(error: unknown): number {
+  if (!(error instanceof StockadeError) || error.reason !== "COMMAND_NOT_EXECUTABLE") return OUR_FAILURE;
+  return error.metadata["errno"] === "ENOENT" ? NOT_FOUND : NOT_EXECUTABLE;
+}
+
+const HINTS: Readonly<Record<string, string>> = {
+  TASK_NOT_FOUND: "'stockade ps -a' lists those that there are",
+  TASK_EXISTS: "wait for its end, stop it, or give this one another --name",
+  UNENFORCEABLE: "ask for less, or let it run without by --allow-unenforced",
+  TOO_MANY_TASKS: "try again when one has ended",
+  PATH_FORBIDDEN: "the daemon's configuration says what may be mounted (allowed_paths)",
+  NOT_ENDED: "'stockade stop' ends it, and 'stockade rm -f' ends and removes it",
+};
+
+/** One line for people, without what a terminal would obey. `verb`: whose --help is to be read. */
+export function complaint(error: unknown, host: string, verb = ""): string {
+  if (error instanceof UsageError) {
+    return `${printable(error.message)}; see 'stockade ${verb === "" ? "" : `${verb} `}--help'`;
+  }
+  if (!(error instanceof StockadeError)) {
+    return printable(error instanceof Error ? error.message : String(error));
+  }
+  const { code, reason, field, message } = error;
+  if (code === "UNAVAILABLE" && reason === undefined) return unreachable(message, host);
+  if (code === "UNAUTHENTICATED") {
+    return `${printable(message)}; give a certificate (--tls-cert, --tls-key) or a token (--token-file)`;
+  }
+  const at = field === undefined || message.includes(field) ? "" : ` (${field})`;
+  const hint = HINTS[reason ?? ""];
+  return printable(`${message}${at}${hint === undefined ? "" : `; ${hint}`}`);
+}
+
+function unreachable(message: string, host: string): string {
+  const where = `the daemon cannot be reached at ${printable(host)}`;
+  if (message.includes("EACCES")) return `${where}: this user may not; ask as the socket's owner, or by sudo`;
+  if (/certificate|TLS|SSL/i.test(message)) return `${where}: ${printable(message)}`;
+  return `${where}: is it running? start it with 'stockaded', or name another with --host`;
+}

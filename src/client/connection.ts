@@ -1,0 +1,75 @@
+/** How a daemon is reached: where, and by what it knows who calls. */
+import { credentials, Metadata, type ChannelCredentials, type ChannelOptions } from "@grpc/grpc-js";
+
+import { CHANNEL_OPTIONS } from "./channel-options.js";
+
+export interface TlsOptions {
+  /** Certificates, in PEM, of those whose servers are trusted; absent: those that Node brings. */
+  readonly ca?: string | Uint8Array;
+  /** The client's own certificate, in PEM, its chain after it. With `key`, or not at all. */
+  readonly cert?: string | Uint8Array;
+  readonly key?: string | Uint8Array;
+  /** The name that the server's certificate must have; absent: the host of the address. */
+  readonly serverName?: string;
+}
+
+export interface ConnectOptions {
+  /** "unix:<path>" or "<host>:<port>". */
+  readonly address: string;
+  /** Absent: no encryption, which a daemon offers on unix sockets and on loopback alone. */
+  readonly tls?: TlsOptions;
+  /** Shows who calls; never sent without encryption but to this host itself. */
+  readonly token?: string;
+  /**
+   * How long a call that changes nothing, or the same when it is repeated, is made again after it was first cut off,
+   * because connection or daemon have gone, in milliseconds. Default: 10,000 of `connect`; 0 of the class.
+   */
+  readonly retryMs?: number;
+}
+
+export interface ChannelParts {
+  readonly address: string;
+  readonly credentials: ChannelCredentials;
+  readonly options: ChannelOptions;
+  /** What each call carries. */
+  readonly metadata: () => Metadata;
+}
+
+/** Throws a TypeError for options that cannot go together. */
+export function channelParts({ address, tls, token }: ConnectOptions): ChannelParts {
+  if (token !== undefined && tls === undefined && !isOnThisHost(address)) {
+    throw new TypeError("a token is not sent without tls, but on a unix socket or loopback");
+  }
+  if (token !== undefined && !/^[A-Za-z0-9._~+/-]+=*$/.test(token)) {
+    throw new TypeError("a token is made of A-Z a-z 0-9 . _ ~ + / -, and = at its end");
+  }
+  return {
+    address,
+    credentials: tls === undefined ? credentials.createInsecure() : tlsCredentials(tls),
+    options: {
+      ...CHANNEL_OPTIONS,
+      ...(tls?.serverName === undefined ? {} : { "grpc.ssl_target_name_override": tls.serverName }),
+    },
+    metadata: () => {
+      const metadata = new Metadata();
+      if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
+      return metadata;
+    },
+  };
+}
+
+function tlsCredentials({ ca, cert, key }: TlsOptions): ChannelCredentials {
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError("tls.cert and tls.key are given together, or not at all");
+  }
+  return credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
+}
+
+function bytes(pem: string | Uint8Array | undefined): Buffer | null {
+  if (pem === undefined) return null;
+  return typeof pem === "string" ? Buffer.from(pem) : Buffer.from(pem);
+}
+
+function isOnThisHost(address: string): boolean {
+  return /^(unix(-abstract)?:|(localhost|127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]+$)/i.test(address);
+}

@@ -1,0 +1,174 @@
+/**
+ * Stands before every call, from its headers on: who calls, and may they? What is refused here has taken no message
+ * and reached no handler.
+ */
+import {
+  ServerInterceptingCall,
+  type Metadata,
+  type ServerInterceptor,
+  type ServerListener,
+} from "@grpc/grpc-js";
+
+import { callerOf, LOCAL_ADMIN, type Caller } from "../../tasks/access/identity.js";
+import { checkRight } from "../../tasks/access/rules.js";
+import { TaskError } from "../../tasks/errors.js";
+import { toServiceError } from "../status.js";
+import { setCaller } from "./callers.js";
+import type { Connection } from "./connections.js";
+import { Receiving, type Receiver } from "./receiving.js";
+import type { Credential, RemoteAccess } from "./remote.js";
+import { rightFor } from "./rights.js";
+
+/** How many calls without credentials one connection may have under way. */
+const PUBLIC_CALLS_MAX = 4;
+
+type NextCall = Parameters<ServerInterceptor>[1];
+type Method = Parameters<ServerInterceptor>[0];
+
+/** What lets a call in, and is given back at its end. */
+interface Admitted {
+  readonly holder: string;
+  readonly release: () => void;
+}
+
+/** Throws a TaskError for whom it does not let in. */
+type Admit = (call: GuardedCall, metadata: Metadata) => Admitted;
+
+export class Guard {
+  /** How many calls each caller has under way, by name; the local admin has none. */
+  private readonly counts = new Map<string, number>();
+  private readonly receiving = new Receiving();
+  /** Those whose caller has shown credentials. */
+  private readonly shown = new Map<GuardedCall, Credential>();
+
+  /** @param callsMax how many calls one caller may have under way */
+  constructor(private readonly callsMax: number) {}
+
+  /** For listeners that are the local admin's alone. */
+  local(): ServerInterceptor {
+    return this.interceptor((call, metadata) => this.enter(call, metadata, LOCAL_ADMIN, ""));
+  }
+
+  /** For those that anybody can reach. */
+  remote(access: RemoteAccess): ServerInterceptor {
+    return this.interceptor((call, metadata) => {
+      const connection = access.connections.find(call.getConnectionInfo());
+      // It has gone meanwhile.
+      if (connection === undefined) throw access.refusal();
+      const right = rightFor(call.path);
+      if (right === "anybody") return this.enterAsAnybody(connection);
+      const credential = access.identify(connection, metadata);
+      if (credential === undefined) {
+        connection.refuse();
+        throw access.refuse(connection);
+      }
+      const { identity } = credential;
+      if (!access.connections.prove(connection, identity.name)) {
+        connection.closeSoon();
+        throw new TaskError({
+          reason: "TOO_MANY_CONNECTIONS",
+          message: "there are as many connections as there may be",
+        });
+      }
+      const admitted = this.enter(call, metadata, callerOf(identity), identity.name);
+      this.shown.set(call, credential);
+      return admitted;
+    });
+  }
+
+  /** Ends the calls of those whose credentials do not hold any more. */
+  recheck(access: RemoteAccess): void {
+    for (const [call, credential] of this.shown) {
+      if (!access.stillHolds(credential)) call.end(access.refusal());
+    }
+  }
+
+  private interceptor(admit: Admit): ServerInterceptor {
+    return (method, next) => new GuardedCall(method, next, admit, this.receiving, this.shown);
+  }
+
+  private enter(call: GuardedCall, metadata: Metadata, caller: Caller, holder: string): Admitted {
+    const right = rightFor(call.path);
+    if (right !== "anybody") checkRight(caller, right);
+    const count = this.counts.get(holder) ?? 0;
+    if (count >= this.callsMax) {
+      throw new TaskError({
+        reason: "TOO_MANY_CALLS",
+        message: `${this.callsMax} calls of this caller are under way, which is as many as there may be`,
+      });
+    }
+    this.counts.set(holder, count + 1);
+    setCaller(metadata, caller);
+    return { holder, release: () => this.leave(holder) };
+  }
+
+  private leave(holder: string): void {
+    const left = (this.counts.get(holder) ?? 1) - 1;
+    if (left > 0) this.counts.set(holder, left);
+    else this.counts.delete(holder);
+  }
+
+  private enterAsAnybody(connection: Connection): Admitted {
+    if (connection.publicCalls >= PUBLIC_CALLS_MAX) {
+      connection.refuse();
+      throw new TaskError({
+        reason: "TOO_MANY_CALLS",
+        message: `${PUBLIC_CALLS_MAX} calls of this connection are under way, which is as many as there may be`,
+      });
+    }
+    connection.publicCalls++;
+    return { holder: connection.address, release: () => connection.publicCalls-- };
+  }
+}
+
+class GuardedCall extends ServerInterceptingCall implements Receiver {
+  private admitted: Admitted | undefined;
+
+  constructor(
+    private readonly method: Method,
+    private readonly next: NextCall,
+    admit: Admit,
+    private readonly receiving: Receiving,
+    shown: Map<GuardedCall, Credential>,
+  ) {
+    const listener: ServerListener = {
+      onReceiveMetadata: (metadata, goOn) => {
+        try {
+          this.admitted = admit(this, metadata);
+        } catch (error) {
+          this.end(error);
+          return;
+        }
+        // Of a stream of requests nobody knows when the next one comes.
+        if (!method.requestStream) receiving.begin(this);
+        goOn(metadata);
+      },
+      onReceiveHalfClose: (goOn) => {
+        receiving.end(this);
+        goOn();
+      },
+      onCancel: () => {
+        receiving.end(this);
+        shown.delete(this);
+        this.admitted?.release();
+        this.admitted = undefined;
+      },
+    };
+    super(next, { start: (goOn) => goOn(listener) });
+  }
+
+  get path(): string {
+    return this.method.path;
+  }
+
+  get holder(): string {
+    return this.admitted?.holder ?? "";
+  }
+
+  /** Answers it, whatever its handler does. */
+  end(error: unknown): void {
+    this.receiving.end(this);
+    const { code, details, metadata } = toServiceError(error);
+    this.next.sendStatus({ code, details, metadata });
+  }
+}

@@ -1,0 +1,313 @@
+/** The verbs of `stockade`, as people and scripts have them: the real program against a real daemon. */
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+import { isRoot, TestDaemon } from "../support/daemon";
+import { expectNothingLeftSoon } from "../support/leftovers";
+import { itRequires } from "../support/requires";
+import { Scratch } from "../support/task-files";
+
+const STOCKADE = resolve(__dirname, "../../dist/bin/stockade");
+
+/** What a plain user's daemon cannot do without. */
+const RUN = isRoot() ? ["run"] : ["run", "--allow-unenforced"];
+
+let daemon: TestDaemon;
+const scratch = new Scratch();
+
+beforeAll(async () => {
+  daemon = await TestDaemon.start({
+    allowed_paths: [
+      { path: "/bin" },
+      { path: "/etc" },
+      { path: "/lib" },
+      { path: "/lib32" },
+      { path: "/lib64" },
+      { path: "/usr" },
+      { path: scratch.path },
+    ],
+  });
+});
+
+afterEach(() => expectNothingLeftSoon(daemon));
+
+afterAll(async () => {
+  await daemon?.[Symbol.asyncDispose]();
+  scratch[Symbol.dispose]();
+});
+
+interface Said {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+interface Program {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Said>;
+  /** Resolves once its output has the text. */
+  says(text: string): Promise<void>;
+}
+
+function start(args: readonly string[], env: Record<string, string> = {}): Program {
+  const child = spawn(STOCKADE, args, {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, STOCKADE_HOST: daemon.daemon.address, ...env },
+  });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("latin1").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const ended = once(child, "close").then(([code]) => ({ code: code as number | null, stdout, stderr }));
+  const says = async (text: string): Promise<void> => {
+    while (!stdout.includes(text)) await Promise.race([once(child.stdout, "data"), failIfEnded(ended)]);
+  };
+  return { child, ended, says };
+}
+
+async function failIfEnded(ended: Promise<Said>): Promise<never> {
+  throw new Error(`it has ended: ${JSON.stringify(await ended)}`);
+}
+
+function stockade(...args: readonly string[]): Promise<Said> {
+  return start(args).ended;
+}
+
+function sh(script: string, ...flags: readonly string[]): Promise<Said> {
+  return stockade(...RUN, ...flags, "sh", "-c", script);
+}
+
+describe("run", () => {
+  it("passes the output on byte for byte, and exits as the task does", async () => {
+    const { code, stdout, stderr } = await sh(String.raw`printf '\000\377\033[31m'; echo err >&2; exit 7`);
+    expect({ code, stdout, stderr }).toEqual({ code: 7, stdout: "\0\xff\x1b[31m", stderr: "err\n" });
+  });
+
+  it.each([
+    ["exit 0", 0],
+    ["exit 125", 125],
+    ["kill -KILL $$", 137],
+    ["kill -TERM $$", 143],
+  ])("%s: exit status %d", async (script, code) => {
+    expect(await sh(script)).toEqual({ code, stdout: "", stderr: "" });
+  });
+
+  it("a command that is not there is 127, and one that cannot be executed 126", async () => {
+    const absent = await stockade(...RUN, "no-such-command");
+    expect(absent.code).toBe(127);
+    expect(absent.stderr).toMatch(/^stockade: .*\n$/);
+    const noProgram = await stockade(...RUN, "/etc/passwd");
+    expect(noProgram.code).toBe(126);
+  });
+
+  it("flags end where the command begins", async () => {
+    expect((await stockade(...RUN, "echo", "-m", "--help")).stdout).toBe("-m --help\n");
+    expect((await stockade(...RUN, "--", "echo", "x")).stdout).toBe("x\n");
+  });
+
+  it("has the flags that docker has", async () => {
+    writeFileSync(join(scratch.path, "file"), "of the host\n");
+    chmodSync(join(scratch.path, "file"), 0o644);
+    const flags = ["-e", "A=b=c", "-e", "FROM_HERE", "-w", "/tmp", "-v", `${scratch.path}:/seen:ro`];
+    const program = start(
+      [...RUN, ...flags, "--timeout", "1m", "sh", "-c", 'echo "$A $FROM_HERE $(pwd)"; cat /seen/file'],
+      { FROM_HERE: "here" },
+    );
+    expect(await program.ended).toEqual({ code: 0, stdout: "b=c here /tmp\nof the host\n", stderr: "" });
+  });
+
+  itRequires(["root", "cgroups"], "limits are as typed, and a task that exceeds them says so", async () => {
+    const held = start([
+      ...RUN,
+      "-m",
+      "64m",
+      "--cpus",
+      ".5",
+      "--pids",
+      "20",
+      "--name",
+      "limited",
+      "sh",
+      "-c",
+      "echo on; sleep 1000",
+    ]);
+    await held.says("on");
+    const [task] = JSON.parse((await stockade("inspect", "limited")).stdout) as { limits: unknown }[];
+    expect(task?.limits).toEqual({ memoryBytes: "67108864", cpuMillis: "500", pidsMax: "20" });
+    expect((await stockade("stop", "--force", "limited")).code).toBe(0);
+    expect((await held.ended).code).toBe(137);
+    const oom = await sh("exec tail /dev/zero", "-m", "16m");
+    expect(oom.code).toBe(137);
+    expect(oom.stderr).toBe("stockade: the task was killed for want of memory\n");
+  });
+
+  it("a task that runs longer than it may is killed, and that is said", async () => {
+    const { code, stderr } = await sh("exec sleep 1000", "--timeout", ".3s");
+    expect(code).toBe(137);
+    expect(stderr).toBe("stockade: the task ran longer than its timeout, and was killed\n");
+  });
+
+  it("as JSON it is one document, for people or programs", async () => {
+    const { code, stdout } = await sh("echo hi; exit 3", "--output", "json");
+    expect(code).toBe(3);
+    expect(JSON.parse(stdout)).toMatchObject({ exitCode: 3, reason: "EXITED", stdout: "hi\n", failed: true });
+  });
+
+  it("Ctrl-C asks the task, which may end as it likes", async () => {
+    const program = start([
+      ...RUN,
+      "sh",
+      "-c",
+      "trap 'echo caught; exit 9' INT; echo on; while :; do sleep 0.05; done",
+    ]);
+    await program.says("on");
+    program.child.kill("SIGINT");
+    expect(await program.ended).toMatchObject({ code: 9, stdout: "on\ncaught\n" });
+  });
+
+  it("a second Ctrl-C kills a task that will not end", async () => {
+    const program = start([
+      ...RUN,
+      "sh",
+      "-c",
+      "trap 'echo caught' INT; echo on; while :; do sleep 0.05; done",
+    ]);
+    await program.says("on");
+    program.child.kill("SIGINT");
+    await program.says("caught");
+    program.child.kill("SIGINT");
+    expect((await program.ended).code).toBe(137);
+  });
+
+  it("a third Ctrl-C ends the program, whatever the daemon does", async () => {
+    const program = start([...RUN, "sh", "-c", "trap '' INT; echo on; while :; do sleep 0.05; done"]);
+    await program.says("on");
+    process.kill(daemon.pid, "SIGSTOP");
+    try {
+      for (let times = 0; times < 3; times++) {
+        program.child.kill("SIGINT");
+        await new Promise((done) => setTimeout(done, 100));
+      }
+      expect((await program.ended).code).toBe(130);
+    } finally {
+      process.kill(daemon.pid, "SIGCONT");
+    }
+    // Its connection has gone, and the task with it.
+    while (daemon.leftovers().length > 0) await new Promise((done) => setTimeout(done, 10));
+  });
+
+  it("whoever stops reading ends it, without a word", async () => {
+    const program = start([...RUN, "yes"]);
+    await program.says("y\n");
+    program.child.stdout?.destroy();
+    const { code, stderr } = await program.ended;
+    expect({ code, stderr }).toEqual({ code: 141, stderr: "" });
+  });
+
+  it("what others have written comes to no terminal as it is, but a task's output", async () => {
+    const refused = await stockade("\u001b[31mred\u0007");
+    expect(refused.stderr).toContain("there is no verb '\\x1b[31mred\\x07'");
+    const held = start([...RUN, "--label", "who=\u202eem", "sh", "-c", "echo on; exec sleep 1000"]);
+    await held.says("on");
+    expect((await stockade("ps")).stdout).toContain("who=\\u202eem");
+    expect((await stockade("ps", "-o", "json")).stdout).toContain('"who": "\\u202eem"');
+    await stockade("stop", "-t", "0", "task");
+    expect((await held.ended).code).toBe(137);
+  });
+});
+
+it.each([
+  [["run", "-m", "lots", "true"], "limits.memory must be bytes"],
+  [["run", "--cpus", "half", "true"], "--cpus takes a number"],
+  [["run", "--timeout", "soon", "true"], "timeout must be"],
+  [["run", "--network", "mine", "true"], "--network is none or host"],
+  [["run", "-v", "/etc", "true"], "--volume takes SRC:DST"],
+  [["run", "-e", "=x", "true"], "--env takes"],
+  [["run", "--output", "yaml", "true"], "--output is json"],
+  [["run", "--rm", "-d", "true"], "--rm does not go with --detach"],
+  [["run", "--no-such-flag", "true"], "unknown option '--no-such-flag'"],
+  [["run"], "which command is to run?"],
+  [["fly"], "there is no verb 'fly'"],
+  [["--fly", "ps"], "unknown option '--fly'"],
+  [["ps", "x"], "ps takes no arguments"],
+  [["ps", "-o", "xml"], "--output is table or json"],
+  [["logs"], "which task is meant?"],
+  [["logs", "-n", "x", "a"], "--tail takes a number"],
+  [["wait", "a", "b"], "one task at a time"],
+  [["stop", "no-such-task"], "no task is called 'no-such-task'"],
+  [["wait", "CGROUP:/stockade/01a2242e-0000-7000-8000-000000000000"], "'stockade ps -a' lists"],
+])("%j is refused in one line, with 125", async (args, words) => {
+  const { code, stdout, stderr } = await stockade(...args);
+  expect({ code, stdout }).toEqual({ code: 125, stdout: "" });
+  expect(stderr).toContain(words);
+  expect(stderr).toMatch(/^stockade: .*\n$/);
+});
+
+it("a daemon that is not there is named, with what to do", async () => {
+  const { code, stderr } = await stockade("--host", `unix:${scratch.path}/none.sock`, "ps");
+  expect(code).toBe(125);
+  expect(stderr).toBe(
+    `stockade: the daemon cannot be reached at unix:${scratch.path}/none.sock: is it running? start it with 'stockaded', or name another with --host\n`,
+  );
+});
+
+it("each verb has its help", async () => {
+  const { code, stdout } = await stockade("--help");
+  expect(code).toBe(0);
+  const verbs = [...stdout.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, verb]) => verb ?? "");
+  expect(verbs).toEqual(["run", "ps", "logs", "wait", "stop", "inspect", "rm", "info", "demo"]);
+  for (const verb of verbs.filter((name) => name !== "demo")) {
+    const help = await stockade(verb, "--help");
+    expect(help.code).toBe(0);
+    expect(help.stdout).toMatch(new RegExp(`^usage: stockade ${verb}`));
+  }
+});
+
+it("a task that was left is found, followed, waited for and removed", async () => {
+  const script = "seq 20; while ! test -e /alloc/data/go; do sleep 0.05; done; echo gone; exit 4";
+  const begun = await sh(script, "-d", "--name", "left", "--label", "who=me");
+  const id = begun.stdout.trim();
+  expect(begun).toEqual({ code: 0, stdout: `${id}\n`, stderr: "" });
+  expect((await stockade("ps", "-q", "--label", "who=me")).stdout).toBe(`${id}\n`);
+  expect((await stockade("ps", "-q", "--label", "who=you")).stdout).toBe("");
+  const followed = stockade("logs", "-f", "left");
+  expect((await stockade("rm", "left")).stderr).toContain("'stockade stop' ends it");
+  expect((await stockade(...RUN, "--alloc", "left", "--rm", "touch", "/alloc/data/go")).code).toBe(0);
+  expect(await stockade("wait", "left")).toEqual({ code: 4, stdout: "4\n", stderr: "" });
+  expect(await followed).toEqual({
+    code: 0,
+    stdout: `${Array.from({ length: 20 }, (_, at) => `${at + 1}\n`).join("")}gone\n`,
+    stderr: "",
+  });
+  expect((await stockade("logs", "-n", "2", "left")).stdout).toBe("20\ngone\n");
+  expect((await stockade("ps", "-q")).stdout).toBe("");
+  const listed = await stockade("ps", "-a");
+  // No colour in a pipe.
+  expect(listed.stdout).toMatch(/^TASK +ALLOC +NAME +STATE +CONFIGURED +LABELS\n/);
+  expect(listed.stdout).toMatch(/ left +left +ended: exited \(4\) .* who=me\n/);
+  const [task] = JSON.parse((await stockade("ps", "-a", "--alloc", "left", "-o", "json")).stdout) as {
+    id: string;
+  }[];
+  expect(task?.id).toBe(id);
+  const uuid = id.split("/").at(-1) ?? "";
+  expect(JSON.parse((await stockade("wait", uuid, "--output", "json")).stdout)).toMatchObject({
+    exitCode: 4,
+  });
+  expect(await stockade("rm", uuid)).toEqual({ code: 0, stdout: `${id}\n`, stderr: "" });
+  expect((await stockade("inspect", id)).code).toBe(125);
+});
+
+it("--rm leaves no record", async () => {
+  expect((await sh("echo hi", "--rm", "--name", "gone")).stdout).toBe("hi\n");
+  expect((await stockade("ps", "-a", "-q", "--alloc", "gone")).stdout).toBe("");
+});
+
+it("info tells of daemon and host, for people and for programs", async () => {
+  const { stdout } = await stockade("info");
+  expect(stdout).toMatch(/^version +\d+\.\d+\.\d+$/m);
+  expect(stdout).toContain(daemon.daemon.address);
+  expect(JSON.parse((await stockade("info", "--output", "json")).stdout)).toHaveProperty(
+    "capabilities.kernelRelease",
+  );
+});

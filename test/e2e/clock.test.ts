@@ -1,0 +1,139 @@
+/** The host's clock is set, by a day and back: what has a duration keeps it, and no time told is out of order. */
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { ExitReason, TaskState, type Exit } from "../../src/client";
+import { SLEEPER, TestDaemon, until } from "../support/daemon";
+import { died, exited, exitOf, forceStopped } from "../support/exits";
+import { itRequires, SLOW } from "../support/requires";
+
+const DAY_S = 24 * 3600;
+
+/** Sets CLOCK_REALTIME: of the guest, whose it is. */
+function shiftClock(seconds: number): void {
+  execFileSync("date", ["-s", `@${(Date.now() / 1000 + seconds).toFixed(3)}`]);
+}
+
+const seconds = (time: Exit["exitedAt"]): number => Number(time?.seconds ?? 0n) + (time?.nanos ?? 0) / 1e9;
+
+/** How long a bound may be overrun on a slow machine, in milliseconds. */
+const LATE_MS = 2_000 * SLOW;
+
+const STUBBORN = {
+  command: "/bin/sh",
+  args: ["-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"],
+};
+
+describe.each([
+  ["forward", DAY_S],
+  ["back", -DAY_S],
+])("%s by a day", (_where, shift) => {
+  /** Once, while `work` is under way; the clock is right again when this resolves. */
+  async function withShift<T>(work: () => Promise<T>): Promise<T> {
+    shiftClock(shift);
+    try {
+      return await work();
+    } finally {
+      shiftClock(-shift);
+    }
+  }
+
+  itRequires(["root", "cgroups", "guest"], "a grace period is as long as was asked for", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.started(STUBBORN);
+    await until(async () => (await daemon.output(id)).stdout.includes("ready"));
+    const begun = performance.now();
+    const stopped = daemon.client.shutdown({ id, gracePeriod: { seconds: 3n, nanos: 0 } });
+    await sleep(200);
+    const { exit } = await withShift(() => stopped);
+    const took = performance.now() - begun;
+    expect(exit).toMatchObject(forceStopped());
+    expect(took).toBeGreaterThanOrEqual(3_000);
+    expect(took).toBeLessThan(3_000 + LATE_MS);
+  });
+
+  itRequires(["root", "cgroups", "guest"], "the next daemon keeps to the grace period, too", async () => {
+    await using daemon = await TestDaemon.start({ end_tasks_on_stop: false });
+    const { id } = await daemon.started(STUBBORN);
+    await until(async () => (await daemon.output(id)).stdout.includes("ready"));
+    const begun = performance.now();
+    const call = daemon.client.shutdown({ id, gracePeriod: { seconds: 20n, nanos: 0 } });
+    call.catch(() => undefined);
+    await until(async () => (await daemon.record(id)).includes('"graceEndsNs": "'));
+    await withShift(async () => {
+      await daemon.restart("SIGKILL");
+      expect((await daemon.client.open({ id })).state).toBe(TaskState.TASK_STATE_RUNNING);
+      expect(await exitOf(daemon.client, id)).toMatchObject(forceStopped());
+    });
+    const took = performance.now() - begun;
+    expect(took).toBeGreaterThanOrEqual(19_900);
+    expect(took).toBeLessThan(20_000 + LATE_MS);
+  });
+
+  itRequires(["root", "cgroups", "guest"], "a task has the time that it was given", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.started({ ...SLEEPER, timeout: { seconds: 3n, nanos: 0 } });
+    const begun = performance.now();
+    await sleep(200);
+    const exit = await withShift(() => exitOf(daemon.client, id));
+    const took = performance.now() - begun;
+    expect(exit).toMatchObject(died(9, ExitReason.EXIT_REASON_TIMED_OUT));
+    expect(took).toBeGreaterThanOrEqual(2_900);
+    expect(took).toBeLessThan(3_000 + LATE_MS);
+  });
+
+  itRequires(
+    ["root", "cgroups", "guest"],
+    "what waits for Start does so for its time, and no longer",
+    async () => {
+      await using daemon = await TestDaemon.start({ unstarted_ttl_seconds: 4 });
+      const begun = performance.now();
+      const id = await daemon.configure(SLEEPER);
+      const exit = await withShift(() => exitOf(daemon.client, id));
+      const took = performance.now() - begun;
+      expect(exit.reason).toBe(ExitReason.EXIT_REASON_NEVER_STARTED);
+      expect(took).toBeGreaterThanOrEqual(4_000);
+      expect(took).toBeLessThan(4_000 + LATE_MS);
+    },
+  );
+
+  itRequires(
+    ["root", "cgroups", "guest"],
+    "an ended record is kept for its time, and no longer",
+    async () => {
+      await using daemon = await TestDaemon.start({ ended_ttl_seconds: 4 });
+      const { id } = await daemon.run("true");
+      const begun = performance.now();
+      await withShift(async () => {
+        await sleep(2_000);
+        expect(existsSync(daemon.recordDir(id))).toBe(true);
+        await until(() => !existsSync(daemon.recordDir(id)));
+      });
+      expect(performance.now() - begun).toBeLessThan(4_000 + LATE_MS);
+    },
+  );
+
+  itRequires(["root", "cgroups", "guest"], "the next daemon keeps no ended record for longer", async () => {
+    await using daemon = await TestDaemon.start({ ended_ttl_seconds: 4, end_tasks_on_stop: false });
+    const { id } = await daemon.run("true");
+    await daemon.end("SIGKILL");
+    await withShift(async () => {
+      await daemon.startAgain();
+      const begun = performance.now();
+      await until(() => !existsSync(daemon.recordDir(id)));
+      expect(performance.now() - begun).toBeLessThan(4_000 + LATE_MS);
+    });
+  });
+
+  itRequires(["root", "cgroups", "guest"], "no task has ended before it started", async () => {
+    await using daemon = await TestDaemon.start();
+    const { id } = await daemon.started({ command: "/bin/sh", args: ["-c", "sleep 1; exit 5"] });
+    const exit = await withShift(() => exitOf(daemon.client, id));
+    expect(exit).toMatchObject(exited(5));
+    const lasted = seconds(exit.exitedAt) - seconds(exit.startedAt);
+    expect(lasted).toBeGreaterThanOrEqual(0);
+    // By which of the two clocks, no one can say; but it is one of them.
+    expect([0, shift].some((by) => lasted >= by && lasted < by + 1 + LATE_MS / 1000)).toBe(true);
+  });
+});

@@ -1,0 +1,113 @@
+/** What the daemon runs out of: tasks go on, and so does it once there is enough again. */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { ExitReason } from "../../src/client";
+import { cgroupMounts, failure } from "../support/daemon";
+import { HandDaemon } from "../support/hand-daemon";
+import { removeCgroups } from "../support/remove-cgroups";
+import { itRequires } from "../support/requires";
+
+let directory: string;
+let state: string;
+let daemon: HandDaemon;
+
+const cgroupRoot = `/stockade-test-${process.pid}-scarcity`;
+
+/** Ends once `go` is there. */
+const WAITER = { command: "/bin/sh", args: ["-c", "until [ -e /local/go ]; do sleep 0.02; done; exit 6"] };
+
+async function start(): Promise<void> {
+  const address = `unix:${join(directory, "sock")}`;
+  const flags = ["--listen", address, "--state-dir", state, "--alloc-dir", join(directory, "alloc")];
+  daemon = await HandDaemon.start([...flags, "--cgroup-root", cgroupRoot], address);
+}
+
+/** A state directory on a file system of 512 KiB. */
+async function withSmallState(test: () => Promise<void>): Promise<void> {
+  directory = mkdtempSync(join(tmpdir(), "stockade-scarcity-"));
+  state = join(directory, "state");
+  mkdirSync(state, { mode: 0o700 });
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k,mode=0700", "tmpfs", state]);
+  try {
+    await start();
+    await test();
+  } finally {
+    await daemon.end("SIGTERM");
+    await removeCgroups(cgroupMounts(), cgroupRoot);
+    execFileSync("umount", [state]);
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function fill(): string {
+  const file = join(state, "filler");
+  try {
+    writeFileSync(file, Buffer.alloc(1 << 20));
+  } catch {
+    // Until nothing more fits.
+  }
+  return file;
+}
+
+/** The mount alone: init has files open for writing, by one of its own. */
+const remount = (how: "ro" | "rw"): Buffer => execFileSync("mount", ["-o", `remount,bind,${how}`, state]);
+
+const SCARCITIES: readonly (readonly [string, () => () => void])[] = [
+  [
+    "full",
+    () => {
+      const file = fill();
+      return () => rmSync(file);
+    },
+  ],
+  [
+    "read-only",
+    () => {
+      remount("ro");
+      return () => remount("rw");
+    },
+  ],
+];
+
+describe.each(SCARCITIES)("a state directory that is %s", (_what, begin) => {
+  itRequires(
+    ["root", "cgroups"],
+    "refuses new tasks, leaves those that run alone, and takes new ones once it is not any more",
+    () =>
+      withSmallState(async () => {
+        const { id } = await daemon.client.configure({ allocId: "a", taskName: "one", ...WAITER });
+        await daemon.client.start(id);
+        const stopped = await daemon.client.configure({ allocId: "a", taskName: "two", ...WAITER });
+        await daemon.client.start(stopped.id);
+        const end = begin();
+        try {
+          const refused = daemon.client.configure({ allocId: "b", taskName: "t", ...WAITER });
+          expect(await failure(refused)).toMatchObject({
+            code: "RESOURCE_EXHAUSTED",
+            reason: "HOST_EXHAUSTED",
+          });
+          const { exit } = await daemon.client.forceStop(stopped.id);
+          expect(exit).toMatchObject({ reason: ExitReason.EXIT_REASON_FORCE_STOPPED });
+          writeFileSync(join(directory, "alloc/a/one/local/go"), "");
+          expect((await daemon.client.wait(id)).exit).toMatchObject({
+            reason: ExitReason.EXIT_REASON_EXITED,
+            status: { $case: "exitCode", value: 6 },
+          });
+        } finally {
+          end();
+        }
+        const next = await daemon.client.configure({ allocId: "b", taskName: "t", ...WAITER });
+        await daemon.client.forceStop(next.id);
+        // What could not be written then, init has.
+        await daemon.end("SIGKILL");
+        await start();
+        expect((await daemon.client.wait(id)).exit).toMatchObject({
+          reason: ExitReason.EXIT_REASON_EXITED,
+          status: { $case: "exitCode", value: 6 },
+        });
+      }),
+  );
+});

@@ -1,0 +1,384 @@
+/** Clients that mean harm: what they do stays theirs, and others are served meanwhile. */
+import { readFileSync } from "node:fs";
+import { connect as connectHttp2, type ClientHttp2Session, type OutgoingHttpHeaders } from "node:http2";
+import { connect as connectTcp, type NetConnectOpts, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { gzipSync } from "node:zlib";
+
+import type { StockadeClient } from "../../src/client";
+import { sha256 } from "../support/certificates";
+import { descriptors, failure, until } from "../support/daemon";
+import { RemoteDaemon, SERVER_NAME } from "../support/remote-daemon";
+import { callFrame, calls, GOAWAY, PREFACE, resetFrame } from "../support/http2-frames";
+import { SLOW } from "../support/requires";
+
+const NOBODY = "CGROUP:/x/00000000-0000-7000-8000-000000000000";
+const WAIT = "/executor.v1.ExecutorService/Wait";
+const HEALTH = "/grpc.health.v1.Health/Check";
+const MIB = 2 ** 20;
+
+/** Far above what is measured: a daemon that is stuck, or works for the attacker alone, takes longer. */
+const SERVED_MS = 5_000 * SLOW;
+
+let daemon: RemoteDaemon;
+let victim: StockadeClient;
+let open: { destroy(): unknown }[] = [];
+
+beforeAll(async () => {
+  daemon = await RemoteDaemon.start({
+    access: [
+      { name: "victim", role: "run", token_sha256: sha256("victim") },
+      { name: "hostile", role: "run", token_sha256: sha256("hostile") },
+    ],
+    config: { max_connections: 100, max_calls: 2000 },
+  });
+});
+
+beforeEach(async () => {
+  victim = daemon.client({ token: "victim" });
+  await expectServed();
+});
+
+afterEach(async () => {
+  for (const one of open) one.destroy();
+  open = [];
+  await expectServed();
+  // Whatever has been held for them is given back.
+  await until(() => descriptors(daemon.test.pid) < 150, 30_000);
+});
+
+afterAll(() => daemon[Symbol.asyncDispose]());
+
+/** The victim on the connection that it has, the same over a new one, and the local admin. */
+async function expectServed(): Promise<void> {
+  const began = performance.now();
+  const newcomer = daemon.client({ token: "victim" });
+  for (const client of [victim, newcomer, daemon.test.client]) {
+    const { code } = await failure(client.wait(NOBODY, { timeoutMs: SERVED_MS }));
+    expect(code).toBe("NOT_FOUND");
+  }
+  newcomer.close();
+  expect(performance.now() - began).toBeLessThan(SERVED_MS);
+}
+
+function memoryOf(pid: number): number {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) * 1024;
+}
+
+/** Where they come from: not where the victim does. */
+const ELSEWHERE = "127.0.0.66";
+
+function tcp(to: NetConnectOpts = { port: daemon.port, host: "127.0.0.1", localAddress: ELSEWHERE }): Socket {
+  const socket = connectTcp(to);
+  socket.on("error", () => undefined);
+  open.push(socket);
+  return socket;
+}
+
+const unix = (): NetConnectOpts => ({ path: daemon.test.daemon.address.replace(/^unix:/, "") });
+
+function closed(socket: {
+  readonly destroyed: boolean;
+  once(event: "close", then: () => void): unknown;
+}): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.destroyed) resolve();
+    else socket.once("close", resolve);
+  });
+}
+
+/** A session of HTTP/2 over TLS, or to the unix socket. */
+function http2(where: "tls" | "unix" = "tls"): ClientHttp2Session {
+  const session = connectHttp2(`${where === "tls" ? "https" : "http"}://${SERVER_NAME}`, {
+    maxSessionMemory: 1000,
+    createConnection: () =>
+      where === "unix"
+        ? tcp(unix())
+        : connectTls({
+            socket: tcp(),
+            ca: daemon.authority.ca,
+            servername: SERVER_NAME,
+            ALPNProtocols: ["h2"],
+          }).on("error", () => undefined),
+  });
+  session.on("error", () => undefined);
+  open.push(session);
+  return session;
+}
+
+/** A connection that has begun HTTP/2, for frames made by hand. */
+function bare(where: "tls" | "unix"): Promise<Socket> {
+  const socket =
+    where === "unix"
+      ? tcp(unix())
+      : connectTls({
+          socket: tcp(),
+          ca: daemon.authority.ca,
+          servername: SERVER_NAME,
+          ALPNProtocols: ["h2"],
+        });
+  socket.on("error", () => undefined);
+  return new Promise((resolve) => {
+    socket.once(where === "unix" ? "connect" : "secureConnect", () => {
+      socket.write(PREFACE);
+      resolve(socket);
+    });
+  });
+}
+
+/** Resolves when the daemon has said GOAWAY, or closed. */
+function goneAway(socket: Socket): Promise<void> {
+  let unread = Buffer.alloc(0);
+  return new Promise((resolve) => {
+    socket.once("close", () => resolve());
+    socket.on("data", (chunk: Buffer) => {
+      unread = Buffer.concat([unread, chunk]);
+      while (unread.length >= 9 && unread.length >= 9 + unread.readUIntBE(0, 3)) {
+        if (unread[3] === GOAWAY) resolve();
+        unread = unread.subarray(9 + unread.readUIntBE(0, 3));
+      }
+    });
+  });
+}
+
+const call = (path: string, token?: string): OutgoingHttpHeaders => ({
+  ":method": "POST",
+  ":path": path,
+  "content-type": "application/grpc",
+  te: "trailers",
+  ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+});
+
+interface Answer {
+  readonly status: string | undefined;
+}
+
+/** Sends the headers, and the bytes, of a call; without an end unless `whole`. */
+function send(session: ClientHttp2Session, headers: OutgoingHttpHeaders, bytes?: Buffer): Promise<Answer> {
+  return new Promise((resolve) => {
+    if (session.destroyed || session.closed) {
+      resolve({ status: undefined });
+      return;
+    }
+    const stream = session.request(headers);
+    let status: string | undefined;
+    stream.on("error", () => undefined);
+    const note = (answer: OutgoingHttpHeaders): void => {
+      status = answer["grpc-status"]?.toString() ?? status;
+      if (status !== undefined) resolve({ status });
+    };
+    stream.on("response", note);
+    stream.on("trailers", note);
+    stream.on("close", () => resolve({ status }));
+    stream.resume();
+    if (bytes !== undefined) stream.write(bytes);
+  });
+}
+
+/** The beginning of a message that says it is so long. */
+function partial(length: number, sent: number): Buffer {
+  const bytes = Buffer.alloc(5 + sent);
+  bytes.writeUInt32BE(length, 1);
+  return bytes;
+}
+
+describe("connections", () => {
+  it.each(["tls", "unix"] as const)(
+    "that say nothing, a thousand of them, keep nobody out: %s",
+    async (where) => {
+      const many = Array.from({ length: 1000 }, () => tcp(where === "unix" ? unix() : undefined));
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      if (where === "tls") await expectServed();
+      expect(descriptors(daemon.test.pid)).toBeLessThan(400);
+      await until(() => many.filter(({ destroyed }) => destroyed).length >= 800);
+    },
+  );
+
+  it(
+    "that say nothing are closed",
+    async () => {
+      await Promise.all(Array.from({ length: 10 }, () => closed(tcp())));
+    },
+    60_000 * SLOW,
+  );
+
+  it(
+    "that send their handshake byte by byte are closed",
+    async () => {
+      const socket = tcp();
+      const hello = Buffer.from("16030100f8010000f40303", "hex");
+      let at = 0;
+      const drip = setInterval(() => socket.write(hello.subarray(at, ++at)), 900);
+      await closed(socket);
+      clearInterval(drip);
+    },
+    60_000 * SLOW,
+  );
+
+  it(
+    "that do TLS and then nothing are closed",
+    async () => {
+      const session = http2();
+      await closed(session);
+    },
+    60_000 * SLOW,
+  );
+
+  it.each(["tls", "unix"] as const)("that send garbage are closed: %s", async (where) => {
+    for (const garbage of ["GET / HTTP/1.1\r\n\r\n", "\0".repeat(10_000), "\x1b[2J\xff\xfe".repeat(100)]) {
+      const socket = tcp(where === "unix" ? unix() : undefined);
+      socket.write(garbage);
+      await closed(socket.resume());
+    }
+  });
+
+  it("that send garbage after HTTP/2's own beginning are closed", async () => {
+    const socket = tcp(unix());
+    socket.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    socket.write(Buffer.alloc(100_000, 0xff));
+    await closed(socket.resume());
+  });
+
+  it("of one identity are half of all at most", async () => {
+    const many = Array.from({ length: 60 }, () => daemon.client({ token: "hostile" }));
+    const codes = await Promise.all(many.map(async (client) => (await failure(client.wait(NOBODY))).code));
+    expect(codes.filter((code) => code === "NOT_FOUND").length).toBe(50);
+    expect(codes.filter((code) => code === "RESOURCE_EXHAUSTED").length).toBe(10);
+    await expectServed();
+    for (const client of many) client.close();
+  });
+});
+
+describe("streams", () => {
+  it.each(["tls", "unix"] as const)(
+    "that are reset as soon as they are opened are not taken any more: %s",
+    async (where) => {
+      const socket = await bare(where);
+      const told = goneAway(socket);
+      socket.write(
+        calls(20_000, (stream) => Buffer.concat([callFrame(stream, WAIT, "hostile"), resetFrame(stream)])),
+      );
+      await expectServed();
+      await told;
+    },
+  );
+
+  it("without credentials are refused, and then their connection is closed", async () => {
+    const socket = await bare("tls");
+    socket.write(calls(1000, (stream) => callFrame(stream, WAIT)));
+    await closed(socket.resume());
+  });
+
+  it(
+    "to what is not there are bounded, and gone with their connection",
+    async () => {
+      const before = memoryOf(daemon.test.pid);
+      const sockets = await Promise.all(Array.from({ length: 30 }, () => bare("tls")));
+      for (const socket of sockets)
+        socket.resume().write(calls(4096, (stream) => callFrame(stream, "/no/Such")));
+      await expectServed();
+      expect(memoryOf(daemon.test.pid) - before).toBeLessThan(1000 * MIB);
+      await Promise.all(sockets.map((socket) => closed(socket)));
+    },
+    60_000 * SLOW,
+  );
+
+  it("of one caller are as many as it may have", async () => {
+    const session = http2();
+    const answers: Answer[] = [];
+    for (let count = 0; count < 2500; count++) {
+      void send(session, call(WAIT, "hostile")).then((answer) => answers.push(answer));
+    }
+    await until(() => answers.length >= 500);
+    expect(answers.every(({ status }) => status === "8")).toBe(true);
+    await expectServed();
+    expect(answers).toHaveLength(500);
+  });
+
+  it("that ask for health without credentials are few", async () => {
+    const session = http2();
+    const answers: Answer[] = [];
+    for (let count = 0; count < 20; count++) {
+      void send(session, call(HEALTH), partial(MIB, 100)).then((answer) => answers.push(answer));
+    }
+    await until(() => answers.length === 16);
+    expect(answers.every(({ status }) => status === "8")).toBe(true);
+  });
+});
+
+describe("requests", () => {
+  it("of more than a request may have are refused before they are there", async () => {
+    const session = http2();
+    expect(await send(session, call(WAIT, "hostile"), partial(2 ** 31, 100_000))).toEqual({ status: "8" });
+  });
+
+  it(
+    "that are many, and none whole, take no more memory than they may",
+    async () => {
+      const before = memoryOf(daemon.test.pid);
+      const chunk = partial(4 * MIB, 4 * MIB - 1);
+      const sessions = Array.from({ length: 10 }, () => http2());
+      let ended = 0;
+      for (const session of sessions) {
+        for (let count = 0; count < 40; count++) {
+          void send(session, call(WAIT, "hostile"), chunk).then(() => ended++);
+        }
+      }
+      await until(() => ended > 0, 60_000);
+      await expectServed();
+      expect(memoryOf(daemon.test.pid) - before).toBeLessThan(1200 * MIB);
+    },
+    120_000 * SLOW,
+  );
+
+  it("with huge metadata are refused", async () => {
+    const session = http2();
+    const answer = await send(session, { ...call(WAIT, "hostile"), "x-huge": "x".repeat(200_000) });
+    expect(answer.status).not.toBe("0");
+    const many = http2();
+    const pairs = Object.fromEntries(Array.from({ length: 5000 }, (_, at) => [`x-${at}`, "y"]));
+    expect((await send(many, { ...call(WAIT, "hostile"), ...pairs })).status).not.toBe("0");
+  });
+
+  it("that unpack to gigabytes are refused", async () => {
+    const packed = gzipSync(Buffer.alloc(64 * MIB));
+    const head = Buffer.alloc(5);
+    head.writeUInt8(1, 0);
+    head.writeUInt32BE(packed.length, 1);
+    const session = http2();
+    const headers = { ...call(WAIT, "hostile"), "grpc-encoding": "gzip" };
+    expect(await send(session, headers, Buffer.concat([head, packed]))).toEqual({ status: "8" });
+  });
+
+  it("whose answers nobody reads hold up nobody", async () => {
+    const session = http2();
+    await new Promise((resolve) => session.once("connect", resolve));
+    session.settings({ initialWindowSize: 0 });
+    for (let count = 0; count < 1000; count++) {
+      const stream = session.request({ ...call(HEALTH), authorization: "Bearer hostile" });
+      stream.on("error", () => undefined);
+      stream.end(partial(0, 0));
+    }
+    await expectServed();
+  });
+});
+
+it("what a client sends reaches no terminal raw: neither by an answer nor by the log", async () => {
+  const evil = "\x1b]0;owned\x07\x9b2J\u202e";
+  const error = await failure(
+    victim.configure({ allocId: "a", taskName: "t", command: "x", workDir: `/${evil}/..` }),
+  );
+  const user = await failure(
+    daemon.test.client.configure({
+      allocId: "a",
+      taskName: "t",
+      command: "x",
+      env: { [`${evil}=`]: "secret-value" },
+    }),
+  );
+  for (const text of [error.message, user.message, daemon.test.logged]) {
+    // eslint-disable-next-line no-control-regex
+    expect(text.replaceAll("\n", "")).not.toMatch(/[\x00-\x1f\x7f-\x9f\u202e]/);
+    expect(text).not.toContain("secret-value");
+  }
+});

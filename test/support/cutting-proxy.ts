@@ -1,0 +1,65 @@
+/** Between a client and a daemon: passes bytes on, and cuts each connection after as many as it is told. */
+import { createServer, connect, type Server, type Socket } from "node:net";
+import { once } from "node:events";
+
+export class CuttingProxy implements AsyncDisposable {
+  /** How many connections it has cut. */
+  cuts = 0;
+  private readonly sockets = new Set<Socket>();
+
+  private constructor(
+    private readonly server: Server,
+    readonly address: string,
+  ) {}
+
+  /**
+   * @param path of the daemon's socket; the proxy's own is beside it
+   * @param bytesUntilCut asked at each connection; of what the daemon sends. Infinity: never
+   */
+  static async start(path: string, bytesUntilCut: () => number): Promise<CuttingProxy> {
+    const own = `${path}.proxy`;
+    const server = createServer();
+    const proxy = new CuttingProxy(server, `unix:${own}`);
+    server.on("connection", (client) => proxy.join(client, connect(path), bytesUntilCut()));
+    server.listen(own);
+    await once(server, "listening");
+    return proxy;
+  }
+
+  /** Cuts all connections now. */
+  cut(): void {
+    for (const socket of this.sockets) socket.destroy();
+    this.cuts++;
+  }
+
+  private join(client: Socket, daemon: Socket, bytes: number): void {
+    let left = bytes;
+    const end = (): void => {
+      client.destroy();
+      daemon.destroy();
+    };
+    for (const socket of [client, daemon]) {
+      this.sockets.add(socket);
+      socket.on("error", end).on("close", end);
+    }
+    client.pipe(daemon);
+    daemon.on("data", (data) => {
+      const passed = data.subarray(0, left);
+      left -= passed.length;
+      if (!client.write(passed)) {
+        daemon.pause();
+        client.once("drain", () => daemon.resume());
+      }
+      if (left > 0) return;
+      this.cuts++;
+      // What has been passed on is to arrive.
+      client.end();
+      daemon.destroy();
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+}
