@@ -19,7 +19,7 @@ const CLOSED = { code: "UNAVAILABLE", reason: undefined };
 const TOKEN = "correct-horse.battery~staple+0/1=";
 
 async function answer(client: StockadeClient): Promise<unknown> {
-  const { code, reason, message } = await failure(client.wait(NOBODY, { timeoutMs: 30_000 }));
+  const { code, reason, message } = await failure(client.wait(NOBODY, { timeoutMs: 30_000, retryMs: 0 }));
   return { code, reason, message };
 }
 
