@@ -1,4 +1,4 @@
-/** Configure, Start and Wait of one task through the SDK. */
+/** Configure, Start and Wait of one task through the SDK, or Run of one. */
 import type { StockadeClient } from "../src/client/index.js";
 import { COMMAND } from "./options.js";
 
@@ -33,6 +33,13 @@ export async function runCycle(client: StockadeClient): Promise<Cycle> {
     wait: ended - started,
     whole: ended - begin,
   };
+}
+
+/** The same by one call; resolves with how long it took, in milliseconds. */
+export async function runOnce(client: StockadeClient): Promise<number> {
+  const begin = performance.now();
+  await client.run([COMMAND]);
+  return performance.now() - begin;
 }
 
 /** A task that has ended: Wait of it is a call that nothing is done for. */

@@ -1,8 +1,8 @@
 /** One task after the other: the floor, the daemon's cycle, a bare call and the peers; then more at once. */
-import { endedTask, runCycle, type Cycle } from "./cycle.js";
+import { endedTask, runCycle, runOnce, type Cycle } from "./cycle.js";
 import { Floor } from "./floor.js";
 import { atOnce, percentile, repeat } from "./measure.js";
-import { CYCLE_CALLS, CYCLE_FLOORS, type BenchOptions } from "./options.js";
+import { CYCLE_CALLS, CYCLE_FLOORS, RUN_SAVED_CALLS, type BenchOptions } from "./options.js";
 import { Peers } from "./peers.js";
 import { type Resources } from "./resources.js";
 import type { Row } from "./rows.js";
@@ -15,13 +15,18 @@ export async function measureLatency(options: BenchOptions, resources: Resources
   const { client } = await resources.daemon();
   const floors: number[] = [];
   const cycles: Cycle[] = [];
+  const runs: number[] = [];
   const calls: number[] = [];
-  await repeat(options.warmup, () => runCycle(client).then(() => undefined));
+  await repeat(options.warmup, async () => {
+    await runCycle(client);
+    await runOnce(client);
+  });
   const ended = await endedTask(client);
   await repeat(options.rounds, async () => {
     floors.push(...(await floor.run(options.floorsPerRound)));
     await repeat(options.cyclesPerRound, async () => {
       cycles.push(await runCycle(client));
+      runs.push(await runOnce(client));
     });
     await repeat(options.callsPerRound, async () => {
       const begin = performance.now();
@@ -40,10 +45,18 @@ export async function measureLatency(options: BenchOptions, resources: Resources
     cycles.map(({ whole }) => whole),
     50,
   );
-  return [...latencyRows(floors, cycles, calls), ...peers.rows(cycle), ...rates];
+  return [...latencyRows({ floors, cycles, runs, calls }), ...peers.rows(cycle), ...rates];
 }
 
-function latencyRows(floors: readonly number[], cycles: readonly Cycle[], calls: readonly number[]): Row[] {
+/** Milliseconds. */
+interface Samples {
+  readonly floors: readonly number[];
+  readonly cycles: readonly Cycle[];
+  readonly runs: readonly number[];
+  readonly calls: readonly number[];
+}
+
+function latencyRows({ floors, cycles, runs, calls }: Samples): Row[] {
   const wholes = cycles.map(({ whole }) => whole);
   const ms = (key: string, what: string, value: number): Row => ({ key, what, value, unit: "ms" });
   const ratio = (percent: number): number =>
@@ -68,5 +81,14 @@ function latencyRows(floors: readonly number[], cycles: readonly Cycle[], calls:
       target: 1,
     },
     { key: "cycle_ratio_p10", what: "  the same of the least disturbed (p10)", value: ratio(10), unit: "" },
+    ms("run_p50", "Run, p50", percentile(runs, 50)),
+    ms("run_p99", "  p99", percentile(runs, 99)),
+    {
+      key: "run_ratio",
+      what: `Run / (cycle - ${RUN_SAVED_CALLS} calls), p50`,
+      value: percentile(runs, 50) / (percentile(wholes, 50) - RUN_SAVED_CALLS * percentile(calls, 50)),
+      unit: "",
+      target: 1,
+    },
   ];
 }

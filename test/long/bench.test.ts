@@ -26,6 +26,7 @@ itRequires(["root", "cgroups"], "the quick bench writes a figure for each row", 
   expect(rows.map(({ key }) => key)).toEqual([
     ...["floor_p50", "floor_p99", "call_p50", "call_p99", "cycle_p50", "cycle_p99"],
     ...["configure_p50", "start_p50", "wait_p50", "cycle_ratio", "cycle_ratio_p10"],
+    ...["run_p50", "run_p99", "run_ratio"],
     ...PEERS,
     ...["tasks_per_second_1", "tasks_per_second_8", "tasks_per_second_32"],
     ...["turn_longest", "turn_longest_with_gc", "turns_too_long", "stall_longest", "stall_longest_bare"],
