@@ -106,7 +106,7 @@ describe("a task", () => {
     "cgroups",
     "that is idle costs its init next to nothing, however close to its limit",
     async () => {
-      const { id, pid } = await daemon.started({ ...SLEEPER, cpuTimeLimit: ms(100) });
+      const { id, pid } = await daemon.started({ ...SLEEPER, cpuTimeLimit: ms(100 * SLOW) });
       await sleep(1_000);
       const before = waitsOf(initOf(pid));
       await sleep(2_000);
