@@ -41,8 +41,8 @@ const CAUSE_REASONS = {
  *    an OOM kill in the task's cgroup.
  * 6. SIGNALED, by a SIGKILL that is none of the above.
  *
- * The end of the output may be missing where init says so, and where a task that was started has none that has said
- * how it ended.
+ * The end of the output may be missing where init says so, and where a command was executed whose end init has not
+ * recorded.
  */
 export function nameEnding(ending: Ending): Exit {
   const { exit, oomKills, startedNs, usage, nowNs } = ending;
