@@ -22,6 +22,8 @@
 #define EXIT_TIMED_OUT 8u
 #define EXIT_CPU_TIME 16u
 #define EXIT_LIMITED 32u /* init keeps a time limit, and may yet write one of these two */
+/* With ENDED: a pipe had not ended when init left it, so that somebody else could still write to it. */
+#define EXIT_OUTPUT_TRUNCATED 64u
 
 struct exit_record {
 	uint32_t magic;

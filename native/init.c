@@ -14,8 +14,9 @@
  *   pipes     output, moved to the logs.
  *
  * The end: what is left in the pid namespace is killed and reaped, the pipes drained of
- * what is in them (not to their end: a write end may have been passed to another task), the
- * exit record written, EXITED said. When init exits, the kernel takes the namespaces.
+ * what is in them (not to their end: a write end may have been passed to another task, and
+ * then the record says so), the exit record written, EXITED said. When init exits, the
+ * kernel takes the namespaces.
  */
 #define _GNU_SOURCE
 #include "init.h"
@@ -720,8 +721,8 @@ static void end_all(struct init *init)
 			return;
 		(void)poll(sources, 3, -1);
 		take_signals(init);
-		drain_output(&init->outputs[0]);
-		drain_output(&init->outputs[1]);
+		(void)drain_output(&init->outputs[0]);
+		(void)drain_output(&init->outputs[1]);
 	}
 }
 
@@ -730,11 +731,13 @@ static void record_end(struct init *init)
 	struct from_init words = {.word = INIT_EXITED};
 	struct exit_record *exit_record = &init->exit;
 	struct rusage usage = {0};
+	bool all_of_stdout = drain_output(&init->outputs[0]);
+	bool all_of_stderr = drain_output(&init->outputs[1]);
 
-	drain_output(&init->outputs[0]);
-	drain_output(&init->outputs[1]);
 	(void)getrusage(RUSAGE_CHILDREN, &usage);
 	exit_record->flags |= EXIT_ENDED;
+	if (!all_of_stdout || !all_of_stderr)
+		exit_record->flags |= EXIT_OUTPUT_TRUNCATED;
 	exit_record->cpu_user_us =
 		(uint64_t)usage.ru_utime.tv_sec * 1000000u + (uint64_t)usage.ru_utime.tv_usec;
 	exit_record->cpu_system_us =

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -114,16 +115,25 @@ size_t move_output(struct output *output)
 	return 0;
 }
 
-void drain_output(struct output *output)
+/* A pipe that has been read as far as it was full does not say by itself that it has ended. */
+static bool has_ended(const struct output *output)
+{
+	struct pollfd source = {.fd = output->pipe, .events = POLLIN};
+
+	return output->pipe < 0 || (poll(&source, 1, 0) == 1 && source.revents == POLLHUP);
+}
+
+bool drain_output(struct output *output)
 {
 	size_t most, moved = 0, size;
 
 	if (output->pipe < 0)
-		return;
+		return true;
 	most = content(output);
 	/* Once in any case: an end of file is seen by reading alone. */
 	do {
 		size = move_output(output);
 		moved += size;
 	} while (output->pipe >= 0 && size > 0 && moved < most);
+	return has_ended(output);
 }

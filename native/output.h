@@ -2,6 +2,7 @@
 #ifndef STOCKADE_OUTPUT_H
 #define STOCKADE_OUTPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -26,7 +27,10 @@ struct output {
 /* Moves to the log what is in the pipe, or a part of it. Answers how many bytes there were. */
 size_t move_output(struct output *output);
 
-/* The same for all that is in the pipe now: who still writes does not hold up the end. */
-void drain_output(struct output *output);
+/*
+ * The same for all that is in the pipe now: who still writes does not hold up the end. Answers whether that was all
+ * that there will ever be: the pipe is empty, and nobody has its write end.
+ */
+bool drain_output(struct output *output);
 
 #endif

@@ -7,7 +7,10 @@ export function exitStatus({ exitCode, signalNumber }: TaskEnd): number {
   return signalNumber === undefined ? OUR_FAILURE : 128 + signalNumber;
 }
 
-/** What an exit status does not say of an end, for people; undefined: it says all. */
-export function endInWords(end: TaskEnd): string | undefined {
-  return end.reason === "EXITED" || end.reason === "SIGNALED" ? undefined : describeEnd(end);
+export const OUTPUT_TRUNCATED = "the end of its output may be missing";
+
+/** What an exit status does not say of an end, for people; empty: it says all. */
+export function endInWords(end: TaskEnd): string[] {
+  const isPlain = end.reason === "EXITED" || end.reason === "SIGNALED";
+  return [...(isPlain ? [] : [describeEnd(end)]), ...(end.outputTruncated ? [OUTPUT_TRUNCATED] : [])];
 }

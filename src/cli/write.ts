@@ -3,6 +3,7 @@ import type { Writable } from "node:stream";
 
 import type { LogEvent } from "../client/index.js";
 import type { Context } from "./context.js";
+import { OUTPUT_TRUNCATED } from "./exit-status.js";
 
 /** Resolves when there is room for more, or when nobody reads any more. */
 export async function write(stream: Writable, data: Uint8Array | string): Promise<void> {
@@ -19,7 +20,12 @@ export async function write(stream: Writable, data: Uint8Array | string): Promis
 /** A task's output goes through as it is; that some is lost is said beside it. */
 export async function writeOutput(event: LogEvent, { stdout, stderr }: Context): Promise<void> {
   if (event.kind === "chunk") await write(event.stream === "stdout" ? stdout : stderr, event.data);
-  if (event.kind !== "gap") return;
-  const [size, offset] = [event.sizeBytes.toString(), event.offset.toString()];
-  await write(stderr, `stockade: ${size} bytes of ${event.stream} are lost, from byte ${offset} on\n`);
+  const missing = missingInWords(event);
+  if (missing !== undefined) await write(stderr, `stockade: ${missing}\n`);
+}
+
+function missingInWords(event: LogEvent): string | undefined {
+  if (event.kind === "exit" && event.exit.outputTruncated) return OUTPUT_TRUNCATED;
+  if (event.kind !== "gap") return undefined;
+  return `${event.sizeBytes} bytes of ${event.stream} are lost, from byte ${event.offset} on`;
 }

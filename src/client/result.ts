@@ -41,6 +41,11 @@ export interface TaskEnd {
   /** The kernel killed some process of it for want of memory. */
   readonly oomKilled: boolean;
   readonly coreDumped: boolean;
+  /**
+   * The end of its output may be missing, with no gap for it: somebody outside the task still held its stdout or stderr
+   * when it ended, or nobody has seen the end.
+   */
+  readonly outputTruncated: boolean;
   /** When its command was executed; undefined: never, or nobody knows. */
   readonly startedAt: Date | undefined;
   readonly exitedAt: Date | undefined;
@@ -92,6 +97,7 @@ export function toTaskEnd(exit: Exit): TaskEnd {
     timedOut: reason === "TIMED_OUT",
     oomKilled: exit.oomKilled,
     coreDumped: exit.coreDumped,
+    outputTruncated: exit.outputTruncated,
     startedAt: toDate(startedAt),
     exitedAt: toDate(exitedAt),
     durationMs: startedAt === undefined || exitedAt === undefined ? undefined : between(startedAt, exitedAt),

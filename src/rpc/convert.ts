@@ -155,6 +155,7 @@ export function fromExit(exit: Exit): ProtoExit {
     usage: fromUsage(exit.usage),
     stdoutDroppedBytes: exit.stdoutDroppedBytes,
     stderrDroppedBytes: exit.stderrDroppedBytes,
+    outputTruncated: exit.outputTruncated,
   };
 }
 

@@ -1,7 +1,7 @@
 /**
  * A task's record as text: one line, then one JSON document.
  *
- *     stockade-record 1.1 sha256:<hex of all that follows this line>
+ *     stockade-record 1.2 sha256:<hex of all that follows this line>
  *     { … }
  *
  * Numbers of 64 bits are strings of decimal digits, undefined is null; a limit or a usage that is absent is left out.
@@ -22,7 +22,7 @@ import { cgroupTaskId, pidTaskId } from "../tasks/task-id.js";
 import { FieldError, Fields } from "./fields.js";
 
 const MAJOR = 1;
-const MINOR = 1;
+const MINOR = 2;
 
 /** What the bytes of a record file are. `why`: for people; it holds nothing of the content. */
 export type Decoded =
@@ -213,6 +213,7 @@ function exitDocument(exit: Exit): Document<Exit> {
     } satisfies Document<Usage>,
     stdoutDroppedBytes: decimal(exit.stdoutDroppedBytes),
     stderrDroppedBytes: decimal(exit.stderrDroppedBytes),
+    outputTruncated: exit.outputTruncated,
   };
 }
 
@@ -319,6 +320,8 @@ function readExit(parent: Fields, name: string): Exit {
     usage: numbersOf(fields.object("usage"), USAGES),
     stdoutDroppedBytes: fields.u64("stdoutDroppedBytes"),
     stderrDroppedBytes: fields.u64("stderrDroppedBytes"),
+    // Since 1.2.
+    outputTruncated: fields.has("outputTruncated") && fields.flag("outputTruncated"),
   };
 }
 

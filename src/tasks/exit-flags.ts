@@ -8,14 +8,18 @@ export const EXIT_FLAGS = {
   TIMED_OUT: 8,
   CPU_TIME: 16,
   LIMITED: 32,
+  OUTPUT_TRUNCATED: 64,
 } as const;
 
-export function readExitFlags(flags: number): Pick<InitExit, "ended" | "started" | "limited" | "overrun"> {
+export function readExitFlags(
+  flags: number,
+): Pick<InitExit, "ended" | "started" | "limited" | "overrun" | "outputTruncated"> {
   return {
     ended: (flags & EXIT_FLAGS.ENDED) !== 0,
     started: (flags & EXIT_FLAGS.STARTED) !== 0,
     limited: (flags & EXIT_FLAGS.LIMITED) !== 0,
     overrun: overrunOf(flags),
+    outputTruncated: (flags & EXIT_FLAGS.OUTPUT_TRUNCATED) !== 0,
   };
 }
 

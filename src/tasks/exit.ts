@@ -44,4 +44,6 @@ export interface Exit {
   readonly usage: Usage;
   readonly stdoutDroppedBytes: bigint;
   readonly stderrDroppedBytes: bigint;
+  /** More may have been written to stdout or stderr, at its end, than the log has been given. */
+  readonly outputTruncated: boolean;
 }

@@ -65,6 +65,8 @@ export interface InitExit {
   readonly limited: boolean;
   /** The time limit for which init has killed the task, or is about to; undefined: it has let it be. */
   readonly overrun: Overrun | undefined;
+  /** Where it has ended: somebody outside the task still held its stdout or stderr. */
+  readonly outputTruncated: boolean;
   readonly startedNs: bigint;
   readonly exitedNs: bigint;
   readonly stdoutDroppedBytes: bigint;

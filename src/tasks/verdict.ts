@@ -40,6 +40,9 @@ const CAUSE_REASONS = {
  * 5. OOM_KILLED: the main process died of a SIGKILL that was not ours, and the kernel has counted
  *    an OOM kill in the task's cgroup.
  * 6. SIGNALED, by a SIGKILL that is none of the above.
+ *
+ * The end of the output may be missing where init says so, and where a command was executed whose end init has not
+ * recorded.
  */
 export function nameEnding(ending: Ending): Exit {
   const { exit, oomKills, startedNs, usage, nowNs } = ending;
@@ -58,6 +61,7 @@ export function nameEnding(ending: Ending): Exit {
     usage,
     stdoutDroppedBytes: exit?.stdoutDroppedBytes ?? 0n,
     stderrDroppedBytes: exit?.stderrDroppedBytes ?? 0n,
+    outputTruncated: !never && (seen?.outputTruncated ?? true),
   };
 }
 

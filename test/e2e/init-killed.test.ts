@@ -26,6 +26,7 @@ const LOST: Partial<Exit> = {
   status: { $case: "unknown", value: true },
   reason: ExitReason.EXIT_REASON_LOST,
   oomKilled: false,
+  outputTruncated: true,
 };
 
 /** The init of a task: its command's parent. */
@@ -73,7 +74,7 @@ itRequires("cgroups", "of one that waits for Start: NEVER_STARTED, which is what
   const id = await daemon.configure(SLEEPER);
   const waited = exitOf(daemon.client, id);
   process.kill(onlyInit(), "SIGKILL");
-  expect(await waited).toMatchObject(neverStarted());
+  expect(await waited).toMatchObject({ ...neverStarted(), outputTruncated: false });
   expect(daemon.leftovers()).toEqual([]);
   expect(await failure(daemon.client.start(id))).toMatchObject({ reason: "ENDED" });
 });

@@ -60,8 +60,9 @@ static void test_full(int size, bool is_closed, const char *what)
 	struct output output =
 		output_of(full_pipe(size, is_closed), memfd_create("log", MFD_CLOEXEC), LARGE, &record);
 
-	drain_output(&output);
-	check(record.stdout_bytes == (uint64_t)size && lseek(output.log, 0, SEEK_END) == size, what);
+	check(drain_output(&output) == is_closed && record.stdout_bytes == (uint64_t)size &&
+		      lseek(output.log, 0, SEEK_END) == size,
+	      what);
 	close_output(&output);
 }
 
@@ -99,10 +100,27 @@ static void test_endless(void)
 	struct output output = output_of(open("/dev/zero", O_RDONLY | O_CLOEXEC), -1, LARGE, &record);
 
 	(void)alarm(HANGS_AFTER_S);
-	drain_output(&output);
-	check(record.stdout_dropped >= USUAL && record.stdout_dropped < LARGE,
-	      "what never ends is drained as far as a pipe can hold");
+	check(!drain_output(&output) && record.stdout_dropped >= USUAL && record.stdout_dropped < LARGE,
+	      "what never ends is drained as far as a pipe can hold, and was not all");
 	(void)alarm(0);
+	close_output(&output);
+}
+
+/* Whether it has ended is asked of a pipe that has nothing in it, and of one whose end was seen before. */
+static void test_empty(void)
+{
+	struct exit_record record;
+	struct output output = output_of(-1, memfd_create("log", MFD_CLOEXEC), LARGE, &record);
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		abort();
+	output.pipe = ends[0];
+	check(!drain_output(&output),
+	      "a pipe that somebody can still write to has not been drained to its end");
+	close_fd(&ends[1]);
+	check(drain_output(&output), "one that nobody can write to any more has");
+	check(output.pipe < 0 && drain_output(&output), "and that is known of it from then on");
 	close_output(&output);
 }
 
@@ -273,9 +291,12 @@ static void test_disk_of_others(void)
 
 int main(void)
 {
-	test_full(USUAL, false, "a full pipe is drained whole, though somebody has its other end");
+	test_full(USUAL, false,
+		  "a full pipe is drained whole, but not to its end, where somebody has the other one");
 	test_full(LARGE, false, "one that the task has made larger, too");
-	test_full(USUAL, true, "and one that is closed");
+	test_full(USUAL, true, "one that is closed is drained to its end");
+	test_full(LARGE, true, "and one that was made larger");
+	test_empty();
 	test_spliced();
 	test_endless();
 	test_cap(LARGE, 1, "less than the cap is kept");

@@ -75,6 +75,7 @@ describe("an exit record", () => {
         started: true,
         limited: false,
         overrun: undefined,
+        outputTruncated: false,
         startedNs: 4n,
         exitedNs: 5n,
         stdoutDroppedBytes: 8n,
@@ -92,6 +93,10 @@ describe("an exit record", () => {
     [EXIT_FLAGS.ENDED, { ended: true, started: false, overrun: undefined }],
     [EXIT_FLAGS.STARTED | EXIT_FLAGS.TIMED_OUT, { ended: false, started: true, overrun: "timeout" }],
     [EXIT_FLAGS.STARTED | EXIT_FLAGS.CPU_TIME, { ended: false, started: true, overrun: "cpu_time" }],
+    [
+      EXIT_FLAGS.ENDED | EXIT_FLAGS.STARTED | EXIT_FLAGS.OUTPUT_TRUNCATED,
+      { ended: true, outputTruncated: true },
+    ],
   ])("with flags %p is of a task that is %p", (flags, exit) => {
     expect(decodeExit(written(flags))).toMatchObject({ kind: "exit", exit });
   });

@@ -72,6 +72,7 @@ const RECORDS: Readonly<Record<string, TaskRecord>> = {
     limits: LIMITS,
   }),
   "1.1/with-more-fields": recordOf(UUID_A, { limits: { pidsMax: 64n }, exit: exitOf() }),
+  "1.2/output-truncated": recordOf(UUID_A, { exit: exitOf({ outputTruncated: true }) }),
 };
 
 describe("records that former daemons have written", () => {
@@ -96,7 +97,7 @@ describe("a record", () => {
   it("is text for people: a line that says what it is, and a document", () => {
     const text = encodeRecord(recordOf(UUID_A)).toString();
     const body = text.slice(text.indexOf("\n") + 1);
-    expect(text.split("\n")[0]).toBe(`stockade-record 1.1 sha256:${sha256(body)}`);
+    expect(text.split("\n")[0]).toBe(`stockade-record 1.2 sha256:${sha256(body)}`);
     expect(JSON.parse(body)).toMatchObject({ uuid: UUID_A, configuredNs: "1795800000123456789" });
     expect(body).toMatch(/^\{\n {2}"id": "CGROUP:/);
     expect(body).toMatch(/\n\}\n$/);
@@ -133,7 +134,7 @@ describe("what is no record", () => {
   });
 
   it("is one with a byte that is not its own, anywhere after its version", () => {
-    for (let at = "stockade-record 1.1".length; at < whole.length; at++) {
+    for (let at = "stockade-record 1.2".length; at < whole.length; at++) {
       const changed = Buffer.from(whole);
       changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
       expect([at, decodeRecord(changed, UUID_A).kind]).toEqual([at, "unreadable"]);
@@ -307,7 +308,9 @@ describe("a field", () => {
 type Document = Readonly<Record<string, unknown>>;
 
 function isOptional(path: string): boolean {
-  return /^((labels|request|owner)$|request\.unenforced\.0$|(labels|limits|exit\.usage)\.)/.test(path);
+  return /^((labels|request|owner)$|request\.unenforced\.0$|(labels|limits|exit\.usage)\.|exit\.outputTruncated$)/.test(
+    path,
+  );
 }
 
 function isEmptyObject(value: unknown): boolean {

@@ -45,6 +45,7 @@ export function exitOf(more: Partial<Exit> = {}): Exit {
     usage: {},
     stdoutDroppedBytes: 0n,
     stderrDroppedBytes: 0n,
+    outputTruncated: false,
     ...more,
   };
 }

@@ -11,6 +11,7 @@ const PENDING: InitExit = {
   exitedNs: 0n,
   stdoutDroppedBytes: 0n,
   stderrDroppedBytes: 0n,
+  outputTruncated: false,
   cpuUserUs: 0n,
   cpuSystemUs: 0n,
   memoryPeakBytes: 0n,

@@ -13,6 +13,7 @@ const KILLED_BY_THE_KERNEL = {
   exitedNs: 2n,
   stdoutDroppedBytes: 0n,
   stderrDroppedBytes: 0n,
+  outputTruncated: false,
   cpuUserUs: 3n,
   cpuSystemUs: 4n,
   memoryPeakBytes: 5n,

@@ -10,6 +10,7 @@ function init(waitStatus: number, parts: Partial<InitExit> = {}): InitExit {
     started: true,
     limited: false,
     overrun: undefined,
+    outputTruncated: false,
     startedNs: 100n,
     exitedNs: 200n,
     stdoutDroppedBytes: 3n,
@@ -68,6 +69,7 @@ describe("an ending", () => {
       usage: { pidsPeak: 5n },
       stdoutDroppedBytes: 3n,
       stderrDroppedBytes: 4n,
+      outputTruncated: false,
     });
   });
 
@@ -149,6 +151,15 @@ describe("an ending", () => {
     },
   );
 
+  it("has output that may be missing where init says so, or has not lived to say that it is not", () => {
+    const of = (parts: Partial<InitExit>): boolean =>
+      nameEnding(ending({ cause: "force_stop", exit: init(9, parts) })).outputTruncated;
+    expect(of({})).toBe(false);
+    expect(of({ outputTruncated: true })).toBe(true);
+    expect(of({ ended: false })).toBe(true);
+    expect(nameEnding(ending({ cause: "force_stop" })).outputTruncated).toBe(true);
+  });
+
   it.each([
     ending({ cause: "never_started" }),
     ending({ cause: "never_started", exit: init(9, { started: false }) }),
@@ -161,6 +172,7 @@ describe("an ending", () => {
       coreDumped: false,
       startedNs: undefined,
       exitedNs: 999n,
+      outputTruncated: false,
     });
   });
 

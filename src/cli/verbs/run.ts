@@ -145,8 +145,7 @@ async function passOn(task: RunningTask, context: Context): Promise<void> {
 }
 
 async function sayEnd(result: TaskResult, { stderr }: Context): Promise<void> {
-  const words = endInWords(result);
-  if (words !== undefined) await write(stderr, `stockade: ${words}\n`);
+  for (const words of endInWords(result)) await write(stderr, `stockade: ${words}\n`);
 }
 
 function toOptions(flags: Flags, env: Context["env"]): RunOptions {

@@ -21,10 +21,12 @@ export const wait: Verb = {
     if (exit === undefined) throw new Error("the daemon answered Wait without an exit");
     const result = toTaskEnd(exit);
     const status = exitStatus(result);
-    if (form === "json") await write(context.stdout, `${printableJson(result)}\n`);
-    else await write(context.stdout, `${status}\n`);
-    const words = form === "json" ? undefined : endInWords(result);
-    if (words !== undefined) await write(context.stderr, `stockade: ${words}\n`);
+    if (form === "json") {
+      await write(context.stdout, `${printableJson(result)}\n`);
+      return status;
+    }
+    await write(context.stdout, `${status}\n`);
+    for (const words of endInWords(result)) await write(context.stderr, `stockade: ${words}\n`);
     return status;
   },
 };

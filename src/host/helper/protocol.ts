@@ -22,7 +22,7 @@ import { BodyReader, BodyWriter, MESSAGE_SIZE_MAX } from "./wire.js";
 
 export { MESSAGE_SIZE_MAX };
 
-export const PROTOCOL_VERSION = 5;
+export const PROTOCOL_VERSION = 6;
 export const HEADER_SIZE = 16;
 
 export const TO_LAUNCHER = {
