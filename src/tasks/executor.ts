@@ -83,7 +83,7 @@ export interface ExecutorParts {
 export interface Brought {
   readonly files: readonly FileSpec[];
   /** Undefined: /dev/null. */
-  readonly stdin: Buffer | undefined;
+  readonly stdin: Uint8Array | undefined;
   /** Until it settles nobody gets the task's name, and its directory, however long the task has ended. Never rejects. */
   readonly nameHeld: Promise<unknown>;
 }
