@@ -331,7 +331,7 @@ export class Executor {
       await undo.run((failure) => log.error("cannot undo a step of Configure", { error: failure }));
       if (error instanceof HelperGone) throw helperGone(error);
       if (error instanceof HelperFault) throw sandboxFailed(error.fault, mounts);
-      throw hostExhausted(error) ?? error;
+      throw hostExhausted(error, "make the task's record or cgroup") ?? error;
     }
   }
 
