@@ -1,12 +1,14 @@
 # What people and continuous integration run; each target starts with what it needs.
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
-.PHONY: build demo docs test test-long lint format clean preflight
+.PHONY: build contract demo docs test test-long lint format clean preflight
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*')
 PROTOS := $(shell find proto -name '*.proto')
 API_REFERENCE := buf build -o -\#format=json | node docs/api-reference.mjs
+# The API as last released, which proto/ may add to, and nothing else.
+CONTRACT := proto/released.txtpb
 C_FORMAT := clang-format
 C_FILES := $(shell find native test/native test/fixtures bench -name '*.[ch]')
 PROGRAMS := dist/bin/stockaded dist/bin/stockade dist/bin/stockade-helper
@@ -63,9 +65,16 @@ lint: preflight node_modules/.stamp src/gen/.stamp dist/bin/stockade-helper
 	eslint --max-warnings 0 .
 	prettier --check --log-level warn .
 	buf lint
+	buf breaking --against $(CONTRACT)
 	$(API_REFERENCE) | diff docs/api.md -
 	$(C_FORMAT) --dry-run -Werror $(C_FILES)
 	jest test/structure
+
+# At a release, once package.json has its version: what clients rely on from then on.
+contract: node_modules/.stamp
+	buf breaking --against $(CONTRACT)
+	buf build --path proto/executor --exclude-source-info -o $(CONTRACT)
+	sed -i "1i # The API of Stockade $$(node -p 'require("./package.json").version'), made by \`make contract\` at its release." $(CONTRACT)
 
 # The API's reference, which is committed, and the SDK's, in dist/docs; a warning is an error.
 docs: node_modules/.stamp src/gen/.stamp

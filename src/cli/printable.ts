@@ -1,7 +1,7 @@
 /** Text of others, as it may come to a terminal. */
 
-/** Control characters, and what turns the direction of a line. */
-const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+/** Control characters, and what is not seen but changes what is: directions, joiners, tags, line separators. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
 
 /** On one line, without what a terminal would obey: that is shown as `\x1b`. */
 export function printable(text: string): string {
@@ -23,6 +23,8 @@ function escaped(character: string): string {
   return code > 0xff ? unicode(character) : `\\x${code.toString(16).padStart(2, "0")}`;
 }
 
+/** As JSON has it: a character beyond U+FFFF is two of them. */
 function unicode(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  const units = Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
 }

@@ -12,11 +12,17 @@ import { durationNs, wholeMs } from "../tasks/request/duration.js";
 import { OUTPUT_STREAMS, type OutputStreamName } from "../tasks/ports-output.js";
 import { fromExit } from "./convert.js";
 
+/** Ours: there are fewer. */
+const STREAMS_MAX = 16;
+
 const HEARTBEAT_MIN_NS = 1_000_000_000n;
 const HEARTBEAT_MAX_NS = 24n * 60n * 60n * HEARTBEAT_MIN_NS;
 
 /** Throws INVALID_ARGUMENT. */
 export function toLogsRequest(request: LogsRequest): Output.LogsRequest {
+  if (request.streams.length > STREAMS_MAX) {
+    throw invalidField("streams", `streams are more than ${STREAMS_MAX}`);
+  }
   const asked = request.streams.map((stream, index) => streamName(stream, `streams[${index}]`));
   return {
     streams: asked.length === 0 ? OUTPUT_STREAMS : [...new Set(asked)],

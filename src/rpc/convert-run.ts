@@ -15,11 +15,8 @@ export function toRunRequest(request: RunRequest): Run.RunRequest {
   return {
     configure: toConfigure(configure),
     limits: resources === undefined ? undefined : checkLimits(toLimits(resources)),
-    files: checkFiles(
-      request.files.map(({ path, mode, content }) => ({ path, mode, content: Buffer.from(content) })),
-      configure.taskName,
-    ),
-    stdin: request.stdin.length === 0 ? undefined : Buffer.from(request.stdin),
+    files: checkFiles(request.files, configure.taskName),
+    stdin: request.stdin.length === 0 ? undefined : request.stdin,
     collect: checkCollect(request.collect),
     outputMaxBytes: request.outputMaxBytes,
     detach: request.detachOnDisconnect,

@@ -2,7 +2,6 @@
 import { Server } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 
-import { ExecutorServiceService } from "../gen/executor/v1/executor.js";
 import type { Access } from "../tasks/access/entry.js";
 import { settledIn } from "../tasks/concurrency/settled-in.js";
 import type { Executor } from "../tasks/executor.js";
@@ -11,20 +10,11 @@ import type { ServerInfoSource } from "../tasks/server-info.js";
 import { Guard } from "./access/guard.js";
 import { RemoteAccess } from "./access/remote.js";
 import { Calls } from "./calls.js";
-import { encodePage } from "./encode-list.js";
-import { encodeLogsResponse } from "./encode-logs.js";
-import { encodeRunResponse } from "./encode-run.js";
 import { Listeners, type Endpoint } from "./listeners.js";
 import { reflectionService } from "./reflection.js";
+import { SERVICE } from "./service-definition.js";
 import { executorService } from "./service.js";
 import { StreamSlots } from "./stream-slots.js";
-
-const SERVICE = {
-  ...ExecutorServiceService,
-  logs: { ...ExecutorServiceService.logs, responseSerialize: encodeLogsResponse },
-  list: { ...ExecutorServiceService.list, responseSerialize: encodePage },
-  run: { ...ExecutorServiceService.run, responseSerialize: encodeRunResponse },
-};
 
 const SERVICE_NAME = "executor.v1.ExecutorService";
 

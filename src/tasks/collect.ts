@@ -1,4 +1,6 @@
 /** Files of a task that has ended, for the client that has asked for them. */
+import { TaskError } from "./errors.js";
+import { exhaustion, hostExhausted } from "./fault-errors.js";
 import {
   HelperFault,
   type Collect,
@@ -29,17 +31,52 @@ export async function* collectFile<T>(
   { path, maxBytes }: CollectPath,
   use: (collection: Collection) => AsyncIterable<T>,
 ): AsyncGenerator<T, void, undefined> {
-  let into: string | undefined;
+  const into = await roomFor(records, uuid);
+  if (typeof into !== "string") {
+    yield* use(into);
+    return;
+  }
   try {
-    into = await records.roomForCollected(uuid);
     const copied = await copy(sandboxes, { allocId, taskName, path, maxBytes, into });
-    yield* use("errno" in copied ? copied : { ...copied, content: records.readCollected(into) });
+    yield* use("errno" in copied ? copied : { ...copied, content: contentOf(records, into) });
   } finally {
-    if (into !== undefined) await records.removeCollected(into);
+    await records.removeCollected(into);
   }
 }
 
 type Failed = Extract<Collection, { kind: "failed" }>;
+
+/** Where the copy is to be. That there is no room for its directory is told as that there is none for itself. */
+async function roomFor(records: CollectedStore, uuid: string): Promise<string | Failed> {
+  try {
+    return await records.roomForCollected(uuid);
+  } catch (error) {
+    const errno = exhaustion(error);
+    if (errno === undefined) throw orRemoved(error);
+    return { kind: "failed", of: "host", errno };
+  }
+}
+
+async function* contentOf(records: CollectedStore, path: string): AsyncGenerator<Buffer, void, undefined> {
+  try {
+    yield* records.readCollected(path);
+  } catch (error) {
+    throw hostExhausted(error, "read the copy of a file that was asked for") ?? orRemoved(error);
+  }
+}
+
+/** Somebody may delete the record, in which the copies are, while its files are sent. */
+function orRemoved(error: unknown): unknown {
+  return (error as { readonly code?: unknown }).code === "ENOENT" ? recordRemoved(error) : error;
+}
+
+function recordRemoved(cause: unknown): TaskError {
+  return new TaskError({
+    reason: "TASK_NOT_FOUND",
+    message: "the task's record has been removed, and its files cannot be sent any more",
+    cause,
+  });
+}
 
 async function copy(
   sandboxes: CollectParts["sandboxes"],
@@ -50,6 +87,7 @@ async function copy(
   } catch (error) {
     if (!(error instanceof HelperFault)) throw error;
     const { step, errno } = error.fault;
+    if (step === "COPY_COLLECTED" && errno === "ENOENT") throw recordRemoved(error);
     return { kind: "failed", of: step === "OPEN_COLLECTED" ? "file" : "host", errno };
   }
 }

@@ -83,7 +83,7 @@ export interface ExecutorParts {
 export interface Brought {
   readonly files: readonly FileSpec[];
   /** Undefined: /dev/null. */
-  readonly stdin: Buffer | undefined;
+  readonly stdin: Uint8Array | undefined;
   /** Until it settles nobody gets the task's name, and its directory, however long the task has ended. Never rejects. */
   readonly nameHeld: Promise<unknown>;
 }
@@ -331,7 +331,7 @@ export class Executor {
       await undo.run((failure) => log.error("cannot undo a step of Configure", { error: failure }));
       if (error instanceof HelperGone) throw helperGone(error);
       if (error instanceof HelperFault) throw sandboxFailed(error.fault, mounts);
-      throw hostExhausted(error) ?? error;
+      throw hostExhausted(error, "make the task's record or cgroup") ?? error;
     }
   }
 

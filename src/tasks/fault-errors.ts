@@ -9,14 +9,20 @@ const EXHAUSTED: ReadonlySet<string> = new Set(["EAGAIN", "EDQUOT", "EMFILE", "E
 /** Of a disk that cannot be written to at the moment. */
 const UNWRITABLE: ReadonlySet<string> = new Set([...EXHAUSTED, "EROFS"]);
 
-/** The answer to a Configure whose record or cgroup could not be made for want of something; undefined: it is another error. */
-export function hostExhausted(error: unknown): TaskError | undefined {
+/** The errno of a system call of the daemon's own that failed for want of something; undefined: it is another error. */
+export function exhaustion(error: unknown): string | undefined {
   const { code } = error as { readonly code?: unknown };
-  if (typeof code !== "string" || !UNWRITABLE.has(code)) return undefined;
+  return typeof code === "string" && UNWRITABLE.has(code) ? code : undefined;
+}
+
+/** The answer to a call that could not do `act` for want of something; undefined: it is another error. */
+export function hostExhausted(error: unknown, act: string): TaskError | undefined {
+  const errno = exhaustion(error);
+  if (errno === undefined) return undefined;
   return new TaskError({
     reason: "HOST_EXHAUSTED",
-    message: `cannot make the task's record or cgroup: ${code}`,
-    metadata: { errno: code },
+    message: `cannot ${act}: ${errno}`,
+    metadata: { errno },
     cause: error,
   });
 }

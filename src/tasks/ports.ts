@@ -29,7 +29,7 @@ export interface FileSpec {
   readonly path: string;
   /** 0 to 0o777. */
   readonly mode: number;
-  readonly content: Buffer;
+  readonly content: Uint8Array;
 }
 
 /** Everything the launcher needs to make a task's init and its waiting command. */
@@ -46,7 +46,7 @@ export interface SandboxSpec extends TimeLimits {
   readonly cgroup: TaskCgroup | undefined;
   readonly files: readonly FileSpec[];
   /** What the command reads from its stdin; absent or empty: /dev/null. */
-  readonly stdin: Buffer | undefined;
+  readonly stdin: Uint8Array | undefined;
 }
 
 /** A step of the helper that failed. `index`: which mount, group, cgroup, file or PATH element; -1: none. */

@@ -19,7 +19,7 @@ export interface RunRequest {
   readonly limits: Limits | undefined;
   readonly files: readonly FileSpec[];
   /** Undefined: /dev/null. */
-  readonly stdin: Buffer | undefined;
+  readonly stdin: Uint8Array | undefined;
   readonly collect: readonly CollectPath[];
   /** How much output is told of both streams together, in bytes; undefined: all of it. */
   readonly outputMaxBytes: bigint | undefined;

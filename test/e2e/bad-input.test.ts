@@ -1,7 +1,4 @@
 import { credentials, Client, status, type ServiceError } from "@grpc/grpc-js";
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
-
 import {
   ChrootMethod,
   NetworkMode,
@@ -14,6 +11,7 @@ import {
 } from "../../src/client";
 import { failure, TestDaemon } from "../support/daemon";
 import { exited } from "../support/exits";
+import { footprint } from "../support/footprint";
 
 let daemon: TestDaemon;
 
@@ -23,26 +21,17 @@ let waiting: string;
 beforeAll(async () => {
   daemon = await TestDaemon.start();
   waiting = await daemon.configure({ command: "/bin/true" });
-  untouched = state();
+  untouched = footprint(daemon);
 });
 
 afterAll(async () => {
   await daemon?.[Symbol.asyncDispose]();
 });
 
-/** What the daemon has on disk and in the kernel; a request that is refused changes none of it. */
-function state(): string[] {
-  const directories = ["alloc", "alloc/t0", "state", "state/tasks"];
-  const files = directories.flatMap((name) =>
-    readdirSync(join(daemon.daemon.directory, name)).map((entry) => join(name, entry)),
-  );
-  return [...files, ...daemon.leftovers()].sort();
-}
-
 let untouched: string[];
 
 afterEach(() => {
-  expect(state()).toEqual(untouched);
+  expect(footprint(daemon)).toEqual(untouched);
 });
 
 const UNKNOWN_ID = "CGROUP:/stockade/01890000-0000-7000-8000-000000000000";
@@ -309,6 +298,9 @@ describe("Shutdown", () => {
   });
 });
 
+/** Of the right form. */
+const FORGED_TOKEN = Buffer.alloc(32, "forged").toString("base64url");
+
 const LIST: readonly Row<ListFields>[] = [
   ["a negative page_size", { pageSize: -1 }, "FIELD_INVALID", "page_size"],
   ["the least page_size there is", { pageSize: -(2 ** 31) }, "FIELD_INVALID", "page_size"],
@@ -346,6 +338,15 @@ const LIST: readonly Row<ListFields>[] = [
     "FIELD_INVALID",
     "labels",
   ],
+  [
+    "a page_token with something after it",
+    { pageToken: `${"A".repeat(43)}=` },
+    "FIELD_INVALID",
+    "page_token",
+  ],
+  ["a page_token in another alphabet", { pageToken: `${"A".repeat(42)}+` }, "FIELD_INVALID", "page_token"],
+  ["a page_token with a line break", { pageToken: `${"A".repeat(43)}\n` }, "FIELD_INVALID", "page_token"],
+  ["a page_token that somebody made up", { pageToken: FORGED_TOKEN }, "FIELD_INVALID", "page_token"],
   ["a page_token that is none", { pageToken: "1" }, "FIELD_INVALID", "page_token"],
   ["a page_token with a NUL", { pageToken: "\0" }, "FIELD_INVALID", "page_token"],
   ["a page_token of zeroes", { pageToken: "A".repeat(43) }, "FIELD_INVALID", "page_token"],
@@ -468,5 +469,5 @@ it("after all of it the daemon serves on, and the waiting task is as it was", as
   await daemon.client.start(waiting);
   expect((await daemon.client.wait(waiting)).exit).toMatchObject(exited(0));
   expect(daemon.leftovers()).toEqual([]);
-  untouched = state();
+  untouched = footprint(daemon);
 });

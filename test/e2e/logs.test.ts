@@ -477,6 +477,16 @@ describe("bad input", () => {
       { streams: [OutputStream.OUTPUT_STREAM_STDOUT, OutputStream.UNRECOGNIZED] },
       "streams[1]",
     ],
+    [
+      "more streams than there are",
+      { streams: new Array<OutputStream>(17).fill(OutputStream.OUTPUT_STREAM_STDOUT) },
+      "streams",
+    ],
+    [
+      "a million streams",
+      { streams: new Array<OutputStream>(1_000_000).fill(OutputStream.OUTPUT_STREAM_STDOUT) },
+      "streams",
+    ],
     ["an end that is false", { from: { $case: "end", value: false } }, "end"],
     [
       "too many nanoseconds",

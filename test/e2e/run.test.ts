@@ -208,6 +208,16 @@ it("leaves the exit the last message, and no copy of a file, where its caller go
   await until(() => !existsSync(copies) || readdirSync(copies).length === 0);
 });
 
+it("says that there is no such task any more where its record is deleted while files are sent", async () => {
+  const collect = Array.from({ length: 200 }, () => ({ path: "/local/big", maxBytes: 2n ** 20n }));
+  using run = new RunStream(daemon, script("head -c 1000000 /dev/zero > /local/big"), { collect });
+  const id = await run.started();
+  await until(() => run.events.some(({ $case }) => $case === "fileData"));
+  await daemon.client.delete(id);
+  expect(await run.ended).toMatchObject({ code: "NOT_FOUND", reason: "TASK_NOT_FOUND" });
+  expect(existsSync(daemon.recordDir(id))).toBe(false);
+});
+
 it("has the errors of its parts, with the fields of its own request, and leaves nothing", async () => {
   const error = async (...[configure, rest]: [object, object?]): Promise<unknown> => {
     using run = new RunStream(daemon, configure, rest);

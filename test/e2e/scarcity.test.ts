@@ -1,6 +1,6 @@
 /** What the daemon runs out of: tasks go on, and so does it once there is enough again. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -9,6 +9,7 @@ import { cgroupMounts, failure } from "../support/daemon";
 import { HandDaemon } from "../support/hand-daemon";
 import { removeCgroups } from "../support/remove-cgroups";
 import { itRequires } from "../support/requires";
+import { RunStream } from "../support/run-stream";
 
 let directory: string;
 let state: string;
@@ -19,10 +20,11 @@ const cgroupRoot = `/stockade-test-${process.pid}-scarcity`;
 /** Ends once `go` is there. */
 const WAITER = { command: "/bin/sh", args: ["-c", "until [ -e /local/go ]; do sleep 0.02; done; exit 6"] };
 
+const address = (): string => `unix:${join(directory, "sock")}`;
+
 async function start(): Promise<void> {
-  const address = `unix:${join(directory, "sock")}`;
-  const flags = ["--listen", address, "--state-dir", state, "--alloc-dir", join(directory, "alloc")];
-  daemon = await HandDaemon.start([...flags, "--cgroup-root", cgroupRoot], address);
+  const flags = ["--listen", address(), "--state-dir", state, "--alloc-dir", join(directory, "alloc")];
+  daemon = await HandDaemon.start([...flags, "--cgroup-root", cgroupRoot], address());
 }
 
 /** A state directory on a file system of 512 KiB. */
@@ -61,6 +63,16 @@ const SCARCITIES: readonly (readonly [string, () => () => void])[] = [
     () => {
       const file = fill();
       return () => rmSync(file);
+    },
+  ],
+  [
+    "out of inodes",
+    () => {
+      const { files, ffree } = statfsSync(state);
+      const limit = (inodes: number): Buffer =>
+        execFileSync("mount", ["-o", `remount,nr_inodes=${inodes}`, state]);
+      limit(files - ffree);
+      return () => void limit(files);
     },
   ],
   [
@@ -108,6 +120,34 @@ describe.each(SCARCITIES)("a state directory that is %s", (_what, begin) => {
           reason: ExitReason.EXIT_REASON_EXITED,
           status: { $case: "exitCode", value: 6 },
         });
+      }),
+  );
+
+  itRequires(
+    ["root", "cgroups"],
+    "has no room for a copy of what Run is to collect: it says so of each file, and sends the exit",
+    () =>
+      withSmallState(async () => {
+        const target = { freshName: () => "run", daemon: { address: address() } };
+        const path = "/local/out";
+        const script = `head -c 600000 /dev/zero > ${path}; until [ -e /local/go ]; do sleep 0.02; done; exit 6`;
+        const configure = { command: "/bin/sh", args: ["-c", script] };
+        const wanted = [path, "/local/none"].map((each) => ({ path: each, maxBytes: 2n ** 20n }));
+        using run = new RunStream(target, configure, { collect: wanted });
+        await run.started();
+        const end = begin();
+        try {
+          writeFileSync(join(directory, "alloc/run/run/local/go"), "");
+          expect(await run.ended).toBeUndefined();
+        } finally {
+          end();
+        }
+        const told = run.events.flatMap((event) => (event.$case === "file" ? [event.value] : []));
+        expect(told).toMatchObject([
+          { path, error: expect.stringMatching(/^E(NOSPC|ROFS)$/) },
+          { error: expect.any(String) },
+        ]);
+        expect(run.exit?.status).toEqual({ $case: "exitCode", value: 6 });
       }),
   );
 });

@@ -8,6 +8,9 @@ import { isRoot, type TestDaemon } from "./daemon";
 
 type Event = NonNullable<RunResponse["event"]>;
 
+/** A daemon, and names in it that nobody else uses. */
+type Target = Pick<TestDaemon, "freshName"> & { readonly daemon: Pick<TestDaemon["daemon"], "address"> };
+
 export class RunStream implements Disposable {
   readonly events: Event[] = [];
   /** Settles when the stream has ended; undefined: with OK. */
@@ -18,7 +21,7 @@ export class RunStream implements Disposable {
 
   /** Runs a shell script, in an alloc of its own unless the request names one. */
   constructor(
-    daemon: TestDaemon,
+    daemon: Target,
     configure: ConfigureFields,
     rest: Partial<Omit<RunRequest, "configure">> = {},
     options: { readonly deadline?: number } = {},

@@ -90,3 +90,39 @@ it("is not about the file where there is no helper any more", async () => {
   await expect(lost).rejects.toThrow(HelperGone);
   expect(asked.at(-1)).toBe("remove /u/0");
 });
+
+it.each(["ENOSPC", "EROFS", "EDQUOT"])(
+  "tells of %s where there is no room for copies at all",
+  async (code) => {
+    const { asked, parts: made } = parts(() => Promise.resolve(FILE));
+    const full = Object.assign(new Error("mkdir /u/collected"), { code });
+    const records = { ...made.records, roomForCollected: () => Promise.reject(full) };
+    const told = await collected({ ...made, records }, (collection) => Promise.resolve(collection));
+    expect(told).toEqual({ kind: "failed", of: "host", errno: code });
+    expect(asked).toEqual([]);
+  },
+);
+
+it("says that the host is exhausted where a copy cannot be read, and nothing of where it is", async () => {
+  const { asked, parts: made } = parts(() => Promise.resolve(FILE));
+  const shortage = Object.assign(new Error("open /u/0"), { code: "EMFILE" });
+  const readCollected = (): AsyncGenerator<Buffer> => {
+    throw shortage;
+  };
+  const records = { ...made.records, readCollected };
+  await expect(collected({ ...made, records }, contentOf)).rejects.toMatchObject({
+    reason: "HOST_EXHAUSTED",
+    message: expect.not.stringContaining("/u"),
+    metadata: { errno: "EMFILE" },
+  });
+  expect(asked.at(-1)).toBe("remove /u/0");
+});
+
+it("says that there is no such task any more where the record has gone", async () => {
+  const { parts: made } = parts(() => Promise.resolve(FILE));
+  const gone = Object.assign(new Error("mkdir"), { code: "ENOENT" });
+  const records = { ...made.records, roomForCollected: () => Promise.reject(gone) };
+  await expect(collected({ ...made, records }, () => Promise.resolve())).rejects.toMatchObject({
+    reason: "TASK_NOT_FOUND",
+  });
+});

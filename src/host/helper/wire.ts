@@ -51,10 +51,11 @@ export class BodyWriter {
     return this;
   }
 
-  bytes(value: Buffer): this {
+  bytes(value: Uint8Array): this {
     this.u32(value.length);
     this.reserve(value.length);
-    this.size += value.copy(this.buffer, this.size);
+    this.buffer.set(value, this.size);
+    this.size += value.length;
     return this;
   }
 
