@@ -165,6 +165,11 @@ export interface SandboxHost {
    * no more than that it has come: how, is in init's record.
    */
   attach(processes: SandboxProcesses): Promise<Sandbox | undefined>;
+  /**
+   * Kills the init whose exit record is in a directory, and all of its task with it; resolves to its pid when nothing
+   * of it is there, or to undefined where nobody holds one there.
+   */
+  killHolder(recordDir: string): Promise<number | undefined>;
   /** Kills every init that an earlier launcher has left and that has not been attached; resolves when none is there. */
   killStrays(): Promise<void>;
   /** Removes what the scope names, following no link; what is not there is no error. */
@@ -305,8 +310,13 @@ export interface LoadedRecords {
   readonly records: readonly TaskRecord[];
   /** Of the tasks of a newer daemon, which stay as they are, for it to find. */
   readonly newer: readonly string[];
-  /** Of those that are set aside. */
-  readonly unreadable: readonly string[];
+  readonly unreadable: readonly UnreadableRecord[];
+}
+
+export interface UnreadableRecord {
+  readonly uuid: string;
+  /** Absolute path: where its record directory has been set aside, or still is. */
+  readonly directory: string;
 }
 
 export interface RecordStore {
