@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 
-import { TestDaemon } from "../support/daemon";
+import { failure, TestDaemon, until } from "../support/daemon";
 import { exited, exitOf } from "../support/exits";
 import { HandDaemon, refused } from "../support/hand-daemon";
 import { listing } from "../support/listing";
@@ -267,3 +267,34 @@ describe("among good records, what is none of ours is reported, kept, and in nob
     expect(daemon.logged).toContain("cannot set aside what is no record");
   });
 });
+
+itRequires(
+  ["root", "cgroups"],
+  "what a Configure that was cut off has made and cannot be removed is in nobody's way, and removed once it can be",
+  async () => {
+    await using daemon = await TestDaemon.start({ end_tasks_on_stop: false });
+    const { id } = await daemon.run("exit 7");
+    await daemon.end("SIGKILL");
+    const uuid = "0198c3d2-0000-7000-8000-00000000000a";
+    const state = join(daemon.daemon.directory, "state");
+    mkdirSync(join(state, "tasks", uuid), { mode: 0o700 });
+    const cutOff = readFileSync(join(__dirname, "../fixtures/records/1.0/configuring"));
+    writeFileSync(join(state, "tasks", uuid, "record"), cutOff);
+    const busy = daemon.allocDir("web.1/server");
+    mkdirSync(busy, { recursive: true });
+    execFileSync("mount", ["-t", "tmpfs", "none", busy]);
+    try {
+      await daemon.startAgain();
+      expect(await exitOf(daemon.client, id)).toMatchObject(exited(7));
+      await daemon.run("true");
+      const again = daemon.configure({ allocId: "web.1", taskName: "server", command: "/bin/true" });
+      expect(await failure(again)).toMatchObject({ reason: "TASK_EXISTS" });
+      expect(daemon.logged).toContain("something of a task that has not come to be is left");
+    } finally {
+      execFileSync("umount", [busy]);
+    }
+    await until(() => !existsSync(join(state, "tasks", uuid)));
+    expect(existsSync(busy)).toBe(false);
+    await daemon.run("true", { allocId: "web.1", taskName: "server" });
+  },
+);
