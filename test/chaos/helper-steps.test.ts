@@ -1,0 +1,104 @@
+/**
+ * I2 to I4: the launcher alone is killed before each system call by which it, init, the waiting command and what
+ * removes its trees make a task, start it and end it. The calls are those of a trace of the same task.
+ */
+import { join } from "node:path";
+
+import { descriptors, until } from "../support/daemon";
+import { Fixtures } from "../support/fixtures";
+import { compileInjector, Injector, type Call } from "../support/injector";
+import { itRequires } from "../support/requires";
+import { compileStepKiller } from "../support/step-killer";
+import { Scratch } from "../support/task-files";
+import { Lane } from "./lane";
+import { THE_END } from "./stories";
+
+const PATIENCE_MS = 600_000;
+
+/** How often init and launcher look for what comes, and find more or less of it at once, differs from task to task. */
+const SHARE_MET = 0.8;
+
+class HelperLane {
+  readonly wrong: string[] = [];
+  readonly killedAt = new Set<string>();
+  kills = 0;
+
+  constructor(
+    private readonly lane: Lane,
+    private readonly injectorProgram: string,
+  ) {}
+
+  /** The calls of a task in which nothing is killed. */
+  async trace(): Promise<readonly Call[]> {
+    await using injector = await this.attach();
+    await injector.trace();
+    this.wrong.push(...(await this.lane.killedBesides(THE_END, "nothing")));
+    return injector.report();
+  }
+
+  async killAt(call: Call): Promise<void> {
+    const { lane } = this;
+    const step = nameOf(call);
+    const { launcher } = lane.daemon;
+    await using injector = await this.attach();
+    await injector.killLauncherAt(call);
+    const lies = await lane.killedBesides(THE_END, `${step} (${call.n})`);
+    this.wrong.push(...lies.map((lie) => `launcher killed at ${step} (${call.n}): ${lie}`));
+    if (lane.daemon.launcher === launcher) return;
+    this.kills++;
+    const met = (await injector.report()).find(({ role, n }) => role === call.role && n === call.n);
+    if (met !== undefined) this.killedAt.add(nameOf(met));
+  }
+
+  private attach(): Promise<Injector> {
+    return Injector.attachTo(this.injectorProgram, this.lane.daemon.launcher);
+  }
+}
+
+const nameOf = ({ role, name }: Call): string => `${role} ${name}`;
+
+/** A kill before one of these is as good as one before the next call that changes something. */
+const CHANGES_NOTHING: readonly string[] = [
+  ...["capget", "getegid", "geteuid", "getgroups", "getresgid", "getresuid", "getrusage", "rt_sigaction"],
+  ...["close", "epoll_pwait", "fcntl", "fstat", "getdents64", "lseek", "newfstatat", "ppoll", "read"],
+];
+
+/** Those of the first task that was traced; of calls of one name in a row, as of a loop, the first and the last. */
+function toKillAt(calls: readonly Call[]): readonly Call[] {
+  const isOf = (call: string) => (other: Call) => other.role === "launcher" && other.name === call;
+  const [, nextTask] = calls.filter(isOf("memfd_create"));
+  const untilNext = nextTask === undefined ? calls : calls.slice(0, calls.indexOf(nextTask));
+  const first = untilNext.slice(0, untilNext.findLastIndex(isOf("sendto")) + 1);
+  const changing = first.filter(({ name }) => !CHANGES_NOTHING.includes(name));
+  const roles = [...new Set(changing.map(({ role }) => role))];
+  return roles.flatMap((role) => {
+    const own = changing.filter((call) => call.role === role);
+    return own.filter(({ name }, at) => name !== own[at - 1]?.name || name !== own[at + 1]?.name);
+  });
+}
+
+itRequires(
+  "cgroups",
+  "the launcher is killed at each of the helper's system calls: nothing is lost, and nothing is left",
+  async () => {
+    await using fixtures = await Fixtures.make("witness");
+    using scratch = new Scratch();
+    const library = compileStepKiller(scratch.path);
+    await using lane = await Lane.start(library, join(scratch.path, "orders"), fixtures);
+    const helper = new HelperLane(lane, compileInjector(scratch.path));
+    const calls = toKillAt(await helper.trace());
+    await lane.daemon.run("true");
+    const idle = descriptors(lane.daemon.pid);
+    const noticed = await lane.beside(async () => {
+      for (const call of calls) await helper.killAt(call);
+    });
+    await lane.daemon.run("true");
+    process.stdout.write(`helper steps: ${helper.kills} kills at ${calls.length} system calls\n`);
+    expect([...helper.wrong, ...noticed, ...lane.unknown(), ...lane.daemon.leftovers()]).toEqual([]);
+    expect(helper.kills).toBeGreaterThan(calls.length * SHARE_MET);
+    const missed = new Set(calls.map(nameOf).filter((step) => !helper.killedAt.has(step)));
+    expect([...missed]).toEqual([]);
+    await until(() => descriptors(lane.daemon.pid) <= idle);
+  },
+  PATIENCE_MS,
+);
