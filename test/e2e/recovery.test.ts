@@ -22,6 +22,13 @@ afterAll(async () => {
   await daemon[Symbol.asyncDispose]();
 });
 
+/** Resolves when the daemon has seen that: a task that the launcher was making then is refused with HELPER_GONE. */
+async function killLauncher(): Promise<void> {
+  const { launcher } = daemon;
+  process.kill(launcher, "SIGKILL");
+  await until(() => daemon.launchers().some((pid) => pid !== launcher));
+}
+
 /** What the daemon can be lost by. */
 const LOSSES: readonly (readonly [string, () => Promise<void>])[] = [
   ["the daemon is killed", () => daemon.restart("SIGKILL")],
@@ -36,9 +43,7 @@ const LOSSES: readonly (readonly [string, () => Promise<void>])[] = [
   [
     "the launcher is killed",
     async () => {
-      const { launcher } = daemon;
-      process.kill(launcher, "SIGKILL");
-      await until(() => daemon.launchers().some((pid) => pid !== launcher));
+      await killLauncher();
       // It takes calls that need a launcher.
       await daemon.run("true");
     },
@@ -340,7 +345,7 @@ it("two daemons on one host never touch each other's tasks", async () => {
   await using other = await TestDaemon.start();
   const [mine, theirs] = [await daemon.started(), await other.started()];
   await daemon.restart("SIGKILL");
-  process.kill(daemon.launcher, "SIGKILL");
+  await killLauncher();
   await daemon.run("true");
   expect((await other.client.open({ id: theirs.id })).state).toBe(TaskState.TASK_STATE_RUNNING);
   expect(existsSync(`/proc/${theirs.pid}`)).toBe(true);
