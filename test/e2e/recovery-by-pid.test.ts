@@ -93,7 +93,7 @@ it("a task of a newer daemon's runs on, though another's record cannot be read",
   await daemon.end("SIGKILL");
   const file = tasksDir(newer.uuid, "record");
   const text = readFileSync(file, "utf8");
-  writeFileSync(file, text.replace("stockade-record 1.", "stockade-record 2."));
+  writeFileSync(file, text.replace("stockade-record 1.", "stockade-record 3."));
   writeFileSync(tasksDir(broken.uuid, "record"), "");
   await daemon.startAgain();
   expect(isAlive(broken.initPid)).toBe(false);

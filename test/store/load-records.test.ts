@@ -157,13 +157,13 @@ describe("what is no record is set aside, whole, and the others are loaded", () 
 });
 
 it("a newer daemon's record stays untouched, and its task is named", async () => {
-  const directory = put(UUID_A, "stockade-record 2.3 of another kind\n");
+  const directory = put(UUID_A, "stockade-record 3.3 of another kind\n");
   writeFileSync(join(directory, "record.new"), "half");
   put(UUID_B);
   const { uuids, newer, log } = await load();
   expect([uuids, newer]).toEqual([[UUID_B], [UUID_A]]);
   expect(log.errors).toEqual([
-    { message: "left the record of a newer daemon where it is", fields: { uuid: UUID_A, version: "2.3" } },
+    { message: "left the record of a newer daemon where it is", fields: { uuid: UUID_A, version: "3.3" } },
   ]);
   expect(readdirSync(directory).sort()).toEqual(["record", "record.new"]);
 });
