@@ -138,6 +138,37 @@ describe("an alloc directory is refused, and nothing made, that", () => {
   });
 });
 
+describe("a state directory is refused, and left, that no daemon has marked, and that holds", () => {
+  it.each<[string, (place: Place) => void]>([
+    ["somebody's file", ({ state }) => writeFileSync(join(state, "precious"), "")],
+    ["somebody's directory", ({ state }) => mkdirSync(join(state, "precious"))],
+    ["a link that leads nowhere", ({ state }) => symlinkSync("nowhere", join(state, "precious"))],
+    [
+      "something where the records would be",
+      ({ state }) => {
+        mkdirSync(join(state, "tasks"), { mode: 0o700 });
+        writeFileSync(join(state, "tasks", "precious"), "");
+      },
+    ],
+  ])("%s", (_what, make) => {
+    const place = places.fresh();
+    mkdirSync(place.state, { mode: 0o700 });
+    make(place);
+    expectRefused(place, `${place.state} holds what is no daemon's, and no mark of one`);
+  });
+});
+
+it("a state directory is taken that holds what a new file system does, and what a daemon that died made first", async () => {
+  const place = { ...places.fresh() };
+  const within = { ...place, alloc: join(place.state, "below/alloc") };
+  mkdirSync(join(place.state, "tasks"), { recursive: true, mode: 0o700 });
+  chmodSync(place.state, 0o700);
+  mkdirSync(join(place.state, "lost+found"), { mode: 0o700 });
+  mkdirSync(within.alloc, { recursive: true, mode: 0o700 });
+  await (await HandDaemon.start(flagsOf(within), within.address)).end("SIGTERM");
+  expect(readdirSync(place.state).sort()).toEqual(["below", "id", "lost+found", "tasks"]);
+});
+
 describe("a mark that says nothing is refused, and left:", () => {
   const NO_ID = "does not hold the id of a state directory";
   const MARKS: readonly (readonly [string, (path: string) => void, string])[] = [
