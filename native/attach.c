@@ -47,8 +47,7 @@ int open_attached(const struct attach *attach, struct attach_pidfds *ret_pidfds)
 static int open_exit_record(const char *record_dir)
 {
 	int dir = open(record_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int fd = dir < 0 ? -1
-			 : openat(dir, EXIT_RECORD_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	int fd = dir < 0 ? -1 : openat(dir, EXIT_RECORD_NAME, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	struct stat stat;
 
 	close_fd(&dir);

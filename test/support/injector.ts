@@ -75,9 +75,9 @@ export class Injector implements AsyncDisposable {
     await this.expect("armed");
   }
 
-  /** Has the launcher killed before one of the next task's system calls is made. Nothing can be armed after that. */
-  async killLauncherAt({ role, n }: Pick<Call, "role" | "n">): Promise<void> {
-    this.process.stdin.write(`kill ${role} ${n}\n`);
+  /** Has the launcher killed before the nth call of its name, from 1, in the next task. Nothing can be armed after that. */
+  async killLauncherAt({ role, name }: Call, nth: number): Promise<void> {
+    this.process.stdin.write(`kill ${role} ${name} ${nth}\n`);
     await this.expect("armed");
   }
 
