@@ -219,7 +219,11 @@ export class Executor {
 
   /** Finds the tasks of an earlier daemon; to be called once, before anything else. Resolves to how many were alive. */
   async recover(): Promise<Recovered> {
-    const { tasks, lost, unanswered, ...found } = await recoverTasks(this.parts, this.stopping.signal);
+    const { tasks, lost, orphans, unanswered, ...found } = await recoverTasks(
+      this.parts,
+      this.stopping.signal,
+    );
+    for (const cgroup of orphans) void this.insist(() => takeDown(cgroup));
     const parts = unanswered.map((record) => ({
       uuid: record.uuid,
       directories: this.allocs.joinAgain(record),
@@ -344,11 +348,7 @@ export class Executor {
   private async createCgroup(uuid: string, undo: Undo): Promise<TaskCgroup | undefined> {
     const cgroup = await this.parts.cgroups?.create(uuid);
     if (cgroup === undefined) return undefined;
-    const remove = async (): Promise<void> => {
-      await cgroup.kill();
-      await cgroup.remove();
-    };
-    undo.add(() => this.insist(remove));
+    undo.add(() => this.insist(() => takeDown(cgroup)));
     return cgroup;
   }
 
@@ -427,6 +427,11 @@ export class Executor {
     timer.unref();
     void task.ended.then(() => clearTimeout(timer));
   }
+}
+
+async function takeDown(cgroup: TaskCgroup): Promise<void> {
+  await cgroup.kill();
+  await cgroup.remove();
 }
 
 function helperGone(cause: HelperGone): TaskError {

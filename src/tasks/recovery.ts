@@ -12,6 +12,7 @@ import type {
   Sandbox,
   SandboxHost,
   SandboxProcesses,
+  TaskCgroup,
   TaskRecord,
   UnreadableRecord,
 } from "./ports.js";
@@ -48,6 +49,8 @@ export interface Found extends Omit<Recovered, "lost" | "unanswered"> {
   readonly tasks: readonly Task[];
   /** The ids of those whose records cannot be read. Nothing of them is left. */
   readonly lost: readonly string[];
+  /** Cgroups that no record names, and that could not be removed. */
+  readonly orphans: readonly TaskCgroup[];
   /** Nothing of them is alive; what they had made is there. */
   readonly unanswered: readonly TaskRecord[];
 }
@@ -58,7 +61,8 @@ export async function recoverTasks(parts: RecoveryParts, stopping: AbortSignal):
   const answered = loaded.records.filter(isAnswered);
   const alive = await attachAll(parts, answered);
   // Whatever no record names is killed, before anything that it may use is taken away.
-  const left = (await cgroups?.sweep(namesOf(answered, loaded))) ?? new Set<string>();
+  const named = namesOf(answered, loaded);
+  const left = (await cgroups?.sweep(named)) ?? new Set<string>();
   if (loaded.newer.length === 0) await sandboxes.killStrays();
   const lost = await killLost(parts, loaded.unreadable);
   const unanswered = loaded.records.filter((record) => !isAnswered(record));
@@ -78,6 +82,7 @@ export async function recoverTasks(parts: RecoveryParts, stopping: AbortSignal):
   return {
     tasks: tasks.sort(byEnd),
     lost,
+    orphans: [...left].filter((name) => !named.has(name)).flatMap((name) => cgroups?.attach(name, {}) ?? []),
     unanswered,
     alive: alive.size,
     ended: tasks.length - alive.size,

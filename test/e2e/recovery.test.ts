@@ -1,8 +1,9 @@
 /** I3 and I4: daemon, launcher or both are killed, and their tasks go on, and end as they do. */
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { createHash, randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { ChrootMethod, ExitReason, TaskState } from "../../src/client";
 import { failure, SLEEPER, TestDaemon, until, type Ran, type Started } from "../support/daemon";
@@ -233,6 +234,28 @@ itRequires(
     expect((await readdir(aside, { recursive: true })).join(" ")).toContain(uuid);
     await daemon.restart("SIGTERM");
     expect(await failure(daemon.client.open({ id: broken.id }))).toMatchObject({ code: "NOT_FOUND" });
+  },
+);
+
+itRequires(
+  ["root", "cgroups"],
+  "a cgroup of no record that cannot be removed keeps nothing from recovering, and goes once it can",
+  async () => {
+    const { id } = await daemon.started();
+    await daemon.end("SIGKILL");
+    const orphan = join(dirname(daemon.taskCgroups()[0] ?? ""), randomUUID());
+    mkdirSync(orphan);
+    execFileSync("mount", ["--bind", orphan, orphan]);
+    try {
+      await daemon.startAgain();
+      expect((await daemon.client.open({ id })).state).toBe(TaskState.TASK_STATE_RUNNING);
+      await daemon.run("true");
+      expect(existsSync(orphan)).toBe(true);
+    } finally {
+      execFileSync("umount", [orphan]);
+    }
+    await until(() => !existsSync(orphan));
+    await daemon.client.forceStop(id);
   },
 );
 

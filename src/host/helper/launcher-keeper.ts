@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Overrun } from "../../tasks/exit.js";
 import { Deferred } from "../../tasks/concurrency/deferred.js";
+import { settledIn } from "../../tasks/concurrency/settled-in.js";
 import {
   HelperGone,
   StartUnknown,
@@ -86,8 +87,11 @@ export class LauncherKeeper implements SandboxHost {
     const processes = await this.insist((launcher) => launcher.findInit(recordDir));
     if (processes === undefined) return undefined;
     const sandbox = await this.attach(processes);
-    sandbox?.killInit();
-    await sandbox?.ended;
+    if (sandbox === undefined) return processes.initPid;
+    sandbox.killInit();
+    let hasEnded = false;
+    await settledIn([sandbox.ended.then(() => (hasEnded = true))], STRAY_TIMEOUT_MS);
+    if (!hasEnded) this.parts.log.error("an init of no task does not end", { pid: processes.initPid });
     return processes.initPid;
   }
 
