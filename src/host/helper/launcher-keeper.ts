@@ -6,7 +6,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import type { Overrun } from "../../tasks/exit.js";
 import { Deferred } from "../../tasks/concurrency/deferred.js";
-import { settledIn } from "../../tasks/concurrency/settled-in.js";
 import {
   HelperGone,
   StartUnknown,
@@ -87,11 +86,11 @@ export class LauncherKeeper implements SandboxHost {
     const processes = await this.insist((launcher) => launcher.findInit(recordDir));
     if (processes === undefined) return undefined;
     const sandbox = await this.attach(processes);
-    if (sandbox === undefined) return processes.initPid;
-    sandbox.killInit();
-    let hasEnded = false;
-    await settledIn([sandbox.ended.then(() => (hasEnded = true))], STRAY_TIMEOUT_MS);
-    if (!hasEnded) this.parts.log.error("an init of no task does not end", { pid: processes.initPid });
+    sandbox?.killInit();
+    const late = sleep(STRAY_TIMEOUT_MS, "late", { ref: false });
+    if ((await Promise.race([sandbox?.ended, late])) === "late") {
+      this.parts.log.error("an init of no task does not end", { pid: processes.initPid });
+    }
     return processes.initPid;
   }
 
