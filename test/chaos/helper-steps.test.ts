@@ -38,8 +38,10 @@ class HelperLane {
   async trace(): Promise<readonly Call[]> {
     await using injector = await this.attach();
     await injector.trace();
-    this.wrong.push(...(await this.lane.killedBesides(THE_END, "nothing")));
-    return await injector.report();
+    let calls: readonly Call[] = [];
+    const report = async (): Promise<void> => void (calls = await injector.report());
+    this.wrong.push(...(await this.lane.killedBesides(THE_END, "nothing", report)));
+    return calls;
   }
 
   async killAt({ call, nth }: Point): Promise<void> {
@@ -48,7 +50,7 @@ class HelperLane {
     const { launcher } = lane.daemon;
     await using injector = await this.attach();
     await injector.killLauncherAt(call, nth);
-    const lies = await lane.killedBesides(THE_END, step);
+    const lies = await lane.killedBesides(THE_END, step, () => injector.report());
     this.wrong.push(...lies.map((lie) => `launcher killed at ${step} (${nth}): ${lie}`));
     if (lane.daemon.launcher === launcher) return;
     this.kills++;
@@ -68,13 +70,9 @@ const CHANGES_NOTHING: readonly string[] = [
   ...["close", "epoll_pwait", "fcntl", "fstat", "getdents64", "lseek", "newfstatat", "ppoll", "read"],
 ];
 
-/** Those of the first task that is traced; of calls of one name in a row, as of a loop, the first and the last. */
+/** Of calls of one name in a row, as of a loop, the first and the last. */
 function pointsOf(calls: readonly Call[]): readonly Point[] {
-  const isOf = (call: string) => (other: Call) => other.role === "launcher" && other.name === call;
-  const [, nextTask] = calls.filter(isOf("memfd_create"));
-  const untilNext = nextTask === undefined ? calls : calls.slice(0, calls.indexOf(nextTask));
-  const first = untilNext.slice(0, untilNext.findLastIndex(isOf("sendto")) + 1);
-  const changing = first.filter(({ name }) => !CHANGES_NOTHING.includes(name));
+  const changing = calls.filter(({ name }) => !CHANGES_NOTHING.includes(name));
   const roles = [...new Set(changing.map(({ role }) => role))];
   return roles.flatMap((role) => {
     const own = changing.filter((call) => call.role === role);

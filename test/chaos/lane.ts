@@ -69,10 +69,13 @@ export class Lane implements AsyncDisposable, Stage {
     );
   }
 
-  /** The same, where the launcher is killed by somebody else, at `step`. */
-  async killedBesides(story: Story, step: string): Promise<readonly string[]> {
+  /** The same, where the launcher is killed by somebody else, at `step`, if at all before `over` is called. */
+  async killedBesides(story: Story, step: string, over: () => Promise<unknown>): Promise<readonly string[]> {
     this.killedAt = step;
-    return this.around(story, (play) => play.run(() => undefined));
+    return this.around(story, async (play) => {
+      await play.run(() => undefined);
+      await over();
+    });
   }
 
   /** The steps of a start that finds tasks. */
