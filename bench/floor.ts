@@ -46,6 +46,7 @@ export class Floor {
           return Promise.reject(new Error("captured"));
         },
         attach: () => Promise.resolve(undefined),
+        killHolder: () => Promise.resolve(undefined),
         killStrays: () => Promise.resolve(),
         remove: () => Promise.resolve(),
         collect: () => Promise.reject(new Error("not called")),

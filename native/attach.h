@@ -1,4 +1,4 @@
-/* What ATTACH asks for, parsed. */
+/* What ATTACH and FIND_INIT ask for: inits of an earlier launcher's. */
 #ifndef STOCKADE_ATTACH_H
 #define STOCKADE_ATTACH_H
 
@@ -22,5 +22,8 @@ struct attach_pidfds {
 bool parse_attach(struct attach *ret_attach, const uint8_t *body, size_t size);
 /* -1 with errno, and nothing opened; ESRCH: init has ended, or never was. */
 int open_attached(const struct attach *attach, struct attach_pidfds *ret_pidfds);
+
+/* Whose exit record it is in a record directory, by the lock of open_record; -1 with errno, ESRCH: nobody's. */
+int find_init(const char *record_dir, struct process_id *ret_id);
 
 #endif

@@ -597,6 +597,29 @@ static void take_attach(uint64_t task, const uint8_t *body, size_t size)
 	say_attached(task, 0);
 }
 
+static void write_process(struct writer *writer, const struct process_id *id)
+{
+	write_u32(writer, (uint32_t)id->pid);
+	write_u64(writer, id->start_ticks);
+}
+
+static void take_find_init(uint64_t task, const uint8_t *body, size_t size)
+{
+	struct reader reader = read_body(body, size);
+	const char *record_dir = read_string(&reader);
+	struct process_id init = {0};
+	struct writer writer;
+	int error;
+
+	if (!read_finished(&reader) || record_dir[0] != '/')
+		give_up();
+	error = find_init(record_dir, &init) < 0 ? errno : 0;
+	begin_message(&writer, MESSAGE_FOUND_INIT, task);
+	write_u32(&writer, (uint32_t)error);
+	write_process(&writer, &init);
+	say(&writer);
+}
+
 static void take_message(const struct header *header, const uint8_t *body)
 {
 	switch (header->type) {
@@ -620,6 +643,9 @@ static void take_message(const struct header *header, const uint8_t *body)
 		return;
 	case MESSAGE_COLLECT:
 		take_collect(header->task, body, header->size);
+		return;
+	case MESSAGE_FIND_INIT:
+		take_find_init(header->task, body, header->size);
 		return;
 	default:
 		give_up();
@@ -659,12 +685,6 @@ static void hear_daemon(void)
 		launcher.in = NULL;
 		launcher.in_room = 0;
 	}
-}
-
-static void write_process(struct writer *writer, const struct process_id *id)
-{
-	write_u32(writer, (uint32_t)id->pid);
-	write_u64(writer, id->start_ticks);
 }
 
 static int say_ready(const struct child *child, struct fault *reterr)

@@ -30,7 +30,8 @@
 	MESSAGE(KILL_INIT, 4)                                                                                \
 	MESSAGE(REMOVE, 5)                                                                                   \
 	MESSAGE(ATTACH, 6)                                                                                   \
-	MESSAGE(COLLECT, 7)
+	MESSAGE(COLLECT, 7)                                                                                  \
+	MESSAGE(FIND_INIT, 8)
 
 #define TO_DAEMON(MESSAGE)                                                                                   \
 	MESSAGE(HELLO, 101)                                                                                  \
@@ -43,7 +44,8 @@
 	MESSAGE(EXITED, 108)                                                                                 \
 	MESSAGE(ATTACHED, 109)                                                                               \
 	MESSAGE(OVERRUN, 110)                                                                                \
-	MESSAGE(COLLECTED, 111)
+	MESSAGE(COLLECTED, 111)                                                                              \
+	MESSAGE(FOUND_INIT, 112)
 
 /*
  * CREATE makes a task's init and its waiting command.
@@ -106,6 +108,9 @@
  *              u64 command_start_ticks, as CREATE and READY have said them; takes a task of an earlier launcher's over, whose command may have ended.
  *              Answer: ATTACHED. If that is 0, SIGNAL and KILL_INIT follow as for any other; a START never does.
  *
+ * FIND_INIT    string record_dir (absolute); looks which init holds the exit record there, by the lock that each has on
+ *              its own. Answer: FOUND_INIT. If that is 0, ATTACH takes what was found, and nothing else.
+ *
  * COLLECT      string alloc_root, alloc_id, task_name, string path (inside the task, below /local or /alloc),
  *              u64 max_bytes, string into (absolute path of a file to make); copies a regular file of a task, as far
  *              as max_bytes, with the rights of the user that /local belongs to and following nothing.
@@ -131,6 +136,7 @@
  *              of it than was copied
  * SIGNALLED    i32 errno (0: delivered; ESRCH: the main process has ended)
  * ATTACHED     i32 errno (0: it is; ESRCH: init has ended, or the pid is another process's now)
+ * FOUND_INIT   i32 errno (0: it is there; ESRCH: nobody holds an exit record there), i32 init_pid, u64 init_start_ticks
  */
 
 #define STEP_NONE 0u

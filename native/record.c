@@ -36,6 +36,14 @@ static int create_file(int dir, const char *name, mode_t mode)
 	return fd;
 }
 
+/* By it the daemon finds the init of a record directory whose record cannot be read. It goes with this process. */
+static int lock_file(int fd)
+{
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_SETLK, &whole);
+}
+
 int open_record(const char *record_dir, struct record_fds *ret_fds, int *ret_dir, struct fault *reterr)
 {
 	struct record_fds fds = {.exit = -1, .log = {-1, -1}};
@@ -47,7 +55,8 @@ int open_record(const char *record_dir, struct record_fds *ret_fds, int *ret_dir
 	fds.exit = create_file(dir, EXIT_RECORD_NAME, 0600);
 	fds.log[0] = create_file(dir, "log/stdout", 0644);
 	fds.log[1] = create_file(dir, "log/stderr", 0644);
-	if (fds.exit < 0 || fds.log[0] < 0 || fds.log[1] < 0 || write_record(fds.exit, &pending) < 0)
+	if (fds.exit < 0 || fds.log[0] < 0 || fds.log[1] < 0 || lock_file(fds.exit) < 0 ||
+	    write_record(fds.exit, &pending) < 0)
 		goto failed;
 	*ret_fds = fds;
 	*ret_dir = dir;

@@ -1,6 +1,6 @@
 /** The directories that belong to one daemon: checked, made, locked and marked as its own. */
 import type { Stats } from "node:fs";
-import { lstat, mkdir, type FileHandle } from "node:fs/promises";
+import { lstat, mkdir, readdir, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { randomUUID } from "node:crypto";
 
@@ -17,6 +17,7 @@ export class UnfitDirectory extends Error {
 }
 
 const STATE_ID_FILE = "id";
+const TASKS_DIR = "tasks";
 /** No alloc id starts with a dot. */
 const OWNER_FILE = ".owner";
 
@@ -36,7 +37,7 @@ export async function openDirectories(
   stateDir: string,
   allocDir: string,
 ): Promise<OwnDirectories> {
-  const tasks = join(stateDir, "tasks");
+  const tasks = join(stateDir, TASKS_DIR);
   // An alloc id would name what is the daemon's; and records of tasks are swept.
   if (isWithin(stateDir, allocDir) || isWithin(allocDir, tasks)) {
     throw new UnfitDirectory(
@@ -52,7 +53,8 @@ export async function openDirectories(
     for (const directory of lockable.filter((path) => there.has(path))) {
       locks.push(await lockDirectory(helper, directory));
     }
-    await readMarks(stateDir, allocDir);
+    const { stateId } = await readMarks(stateDir, allocDir);
+    if (stateId === undefined && there.has(stateDir)) await checkUnused(stateDir, allocDir);
     for (const directory of [...lockable, tasks]) await makePrivate(directory);
     for (const directory of lockable.filter((path) => !there.has(path))) {
       locks.push(await lockDirectory(helper, directory));
@@ -62,6 +64,20 @@ export async function openDirectories(
     await Promise.all(locks.map((lock) => lock.close()));
     throw error;
   }
+}
+
+/** What an unmarked state directory may hold: what a file system of its own has, and what a daemon that died has made. */
+const UNUSED: readonly string[] = ["lost+found", `${STATE_ID_FILE}.new`];
+
+/** Whatever else is in it is somebody's: what is among the records would be swept. */
+async function checkUnused(stateDir: string, allocDir: string): Promise<void> {
+  const tasks = join(stateDir, TASKS_DIR);
+  const isKnown = (name: string): boolean =>
+    UNUSED.includes(name) || [tasks, allocDir].some((path) => isWithin(path, join(stateDir, name)));
+  const others = (await readdir(stateDir)).filter((name) => !isKnown(name));
+  const records = (await look(tasks)) === undefined ? [] : await readdir(tasks);
+  if (others.length + records.length === 0) return;
+  throw new UnfitDirectory(stateDir, "holds what is no daemon's, and no mark of one");
 }
 
 interface Marks {

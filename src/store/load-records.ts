@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { turns } from "../tasks/concurrency/fair-turns.js";
 import { forEachAtMost } from "../tasks/concurrency/for-each-at-most.js";
-import type { LoadedRecords, Log, TaskRecord } from "../tasks/ports.js";
+import type { LoadedRecords, Log, TaskRecord, UnreadableRecord } from "../tasks/ports.js";
 import { COLLECTED_NAME, removeCollectedDir } from "./collected.js";
 import type { Disk } from "./disk.js";
 import { EXIT_NAME } from "./exit-record.js";
@@ -47,7 +47,7 @@ async function entriesOf(directory: string): Promise<readonly Dirent[]> {
 class Load {
   private readonly records: TaskRecord[] = [];
   private readonly newer: string[] = [];
-  private readonly unreadable: string[] = [];
+  private readonly unreadable: UnreadableRecord[] = [];
   private unanswered = 0;
 
   constructor(private readonly parts: LoadParts) {}
@@ -65,8 +65,7 @@ class Load {
         await this.drop(name, directory);
         return;
       case "unreadable":
-        this.unreadable.push(name);
-        await this.takeAside(name, file.why);
+        await this.takeRecordAside(name, file.why);
         return;
       case "content":
         await turns.enter();
@@ -96,8 +95,7 @@ class Load {
         this.newer.push(uuid);
         return;
       case "unreadable":
-        this.unreadable.push(uuid);
-        await this.takeAside(uuid, decoded.why);
+        await this.takeRecordAside(uuid, decoded.why);
         return;
       case "record":
         this.records.push(decoded.record);
@@ -122,12 +120,20 @@ class Load {
     });
   }
 
-  private async takeAside(name: string, why: string): Promise<void> {
+  private async takeRecordAside(uuid: string, why: string): Promise<void> {
+    this.unreadable.push({ uuid, directory: await this.takeAside(uuid, why) });
+  }
+
+  /** Resolves to where it is then. */
+  private async takeAside(name: string, why: string): Promise<string> {
     const { directory, setAside, log } = this.parts;
+    let path = join(directory, name);
     await this.tryTo("set aside what is no record", { name, why }, async () => {
-      const as = await setAside.take(join(directory, name), name);
+      const as = await setAside.take(path, name);
+      path = setAside.pathOf(as);
       log.error("set aside what is no record", { name, why, as });
     });
+    return path;
   }
 
   /** What cannot be done stays as it is, for the next daemon: the other records are loaded all the same. */

@@ -6,9 +6,10 @@
  *
  * Numbers of 64 bits are strings of decimal digits, undefined is null; a limit or a usage that is absent is left out.
  *
- * A reader takes every minor version of its own major one. What a minor version may do is add fields: readers of
- * former ones leave them out, and its own reader gives a field that a former one had not a default, which its line in
- * `readDocument` says. All else, a new word for `cause` or `reason` too, is a new major version.
+ * A reader takes every minor version of the major ones that it knows. What a minor version may do is add fields: readers
+ * of former ones leave them out, and its own reader gives a field that a former one had not a default, which its line in
+ * `readDocument` says. All else, a new word for `cause` or `reason` too, is a new major version, which a former reader
+ * leaves to its own daemon, with the task: each record is written in the lowest version that says all of it.
  */
 import { createHash } from "node:crypto";
 
@@ -21,8 +22,13 @@ import { LABEL_KEY, LABEL_VALUE } from "../tasks/request/labels.js";
 import { cgroupTaskId, pidTaskId } from "../tasks/task-id.js";
 import { FieldError, Fields } from "./fields.js";
 
-const MAJOR = 1;
-const MINOR = 2;
+const MAJOR_MIN = 1;
+const MAJOR_MAX = 2;
+
+/** 2.0: its alloc has the owner's name in front, in which a reader of 1.2 would see a damaged record. */
+function versionOf({ owner }: TaskRecord): string {
+  return owner === undefined ? "1.2" : "2.0";
+}
 
 /** What the bytes of a record file are. `why`: for people; it holds nothing of the content. */
 export type Decoded =
@@ -39,7 +45,7 @@ const CHECKSUM = /^sha256:[0-9a-f]{64}$/;
 
 export function encodeRecord(record: TaskRecord): Buffer {
   const body = `${JSON.stringify(documentOf(record), null, 2)}\n`;
-  return Buffer.from(`stockade-record ${MAJOR}.${MINOR} ${checksumOf(body)}\n${body}`);
+  return Buffer.from(`stockade-record ${versionOf(record)} ${checksumOf(body)}\n${body}`);
 }
 
 /** Never throws. `uuid`: whose record it has to be. */
@@ -50,8 +56,8 @@ export function decodeRecord(bytes: Buffer, uuid: string): Decoded {
   if (major === undefined || minor === undefined) {
     return { kind: "unreadable", why: "it does not begin as a record does" };
   }
-  if (Number(major) > MAJOR) return { kind: "newer", version: `${major}.${minor}` };
-  if (Number(major) < MAJOR) return { kind: "unreadable", why: "no daemon has written its version" };
+  if (Number(major) > MAJOR_MAX) return { kind: "newer", version: `${major}.${minor}` };
+  if (Number(major) < MAJOR_MIN) return { kind: "unreadable", why: "no daemon has written its version" };
   const body = bytes.subarray(end + 1);
   if (checksum === undefined || !CHECKSUM.test(checksum) || checksum !== checksumOf(body)) {
     return { kind: "unreadable", why: "its checksum is wrong: it was cut off, or changed" };
@@ -235,7 +241,7 @@ function readDocument(fields: Fields, uuid: string): TaskRecord {
     // Since 1.1.
     labels: fields.has("labels") ? fields.texts("labels", LABEL_KEY, LABEL_VALUE) : new Map(),
     request: fields.has("request") ? fields.orNull("request", readRequest) : undefined,
-    // Since 1.1; before that there was one caller, who had no name.
+    // Since 2.0; before that there was one caller, who had no name.
     owner: fields.has("owner") ? fields.orNull("owner", readOwner) : undefined,
     chrootMethod: fields.oneOf("chrootMethod", ["bind", "link"]),
     cgroup: fields.orNull("cgroup", (of, name) => of.text(name, CGROUP)),

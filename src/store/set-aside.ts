@@ -16,9 +16,14 @@ export class SetAside {
     return this.moves.run(async () => {
       await this.makeDirectory();
       const free = await this.freeName(name);
-      await rename(path, join(this.directory, free));
+      await rename(path, this.pathOf(free));
       return free;
     });
+  }
+
+  /** Of what is there under that name. */
+  pathOf(name: string): string {
+    return join(this.directory, name);
   }
 
   /** Through a link, things would go who knows where. */
@@ -30,7 +35,7 @@ export class SetAside {
   private async freeName(name: string): Promise<string> {
     for (let number = 0; ; number++) {
       const candidate = number === 0 ? name : `${name}.${number}`;
-      if (!(await isThere(join(this.directory, candidate)))) return candidate;
+      if (!(await isThere(this.pathOf(candidate)))) return candidate;
     }
   }
 }

@@ -13,7 +13,7 @@ export interface AllocPart {
   look(): Promise<FoundDirectories>;
   /** The task has come to be. */
   keep(): void;
-  /** Resolves when what was made is gone; to be called once nothing is being made any more. */
+  /** Resolves when what was made is gone; to be called once nothing is being made any more. Repeating it is fine. */
   takeAway(): Promise<void>;
 }
 
@@ -61,6 +61,11 @@ export class AllocDirs {
   private part({ allocId, taskName, chrootMethod }: Named, before: FoundDirectories | undefined): AllocPart {
     this.parts.set(allocId, (this.parts.get(allocId) ?? 0) + 1);
     let made: RemoveScope | undefined;
+    let isAtIt = true;
+    const leave = (): void => {
+      if (isAtIt) this.leave(allocId);
+      isAtIt = false;
+    };
     const find = (found: FoundDirectories): FoundDirectories => {
       if (!found.alloc) this.unused.add(allocId);
       // A task directory of an earlier run holds no trees: they go at the end of each.
@@ -75,11 +80,11 @@ export class AllocDirs {
         return find({ alloc: entries !== undefined, task: entries?.includes(taskName) === true });
       },
       keep: () => {
-        this.leave(allocId);
+        leave();
         this.unused.delete(allocId);
       },
       takeAway: () => {
-        this.leave(allocId);
+        leave();
         return this.inTurn(allocId, () => this.remove(allocId, taskName, made));
       },
     };

@@ -219,10 +219,19 @@ export class Executor {
 
   /** Finds the tasks of an earlier daemon; to be called once, before anything else. Resolves to how many were alive. */
   async recover(): Promise<Recovered> {
-    const { tasks, lost, unanswered, ...found } = await recoverTasks(this.parts, this.stopping.signal);
-    const parts = unanswered.map((record) => this.allocs.joinAgain(record));
-    await Promise.all(parts.map((part) => part.takeAway()));
-    await Promise.all(unanswered.map(({ uuid }) => this.parts.records.remove(uuid)));
+    const { tasks, lost, orphans, unanswered, ...found } = await recoverTasks(
+      this.parts,
+      this.stopping.signal,
+    );
+    for (const cgroup of orphans) void this.insist(() => takeDown(cgroup));
+    const parts = unanswered.map((record) => ({
+      uuid: record.uuid,
+      directories: this.allocs.joinAgain(record),
+      unreserve: this.registry.reserveAgain(record.allocId, record.taskName),
+    }));
+    await Promise.all(
+      parts.map(({ uuid, directories, unreserve }) => this.takeAway(uuid, directories, unreserve)),
+    );
     for (const task of tasks) {
       const { allocId, taskName, exit } = task.record;
       this.expiredDirs?.hold(task.record);
@@ -280,13 +289,14 @@ export class Executor {
     const undo = new Undo();
     try {
       const unreserve = this.registry.reserve(spec.allocId, spec.taskName);
-      undo.add(unreserve);
       this.expiredDirs?.hold(spec);
-      undo.add(() => this.expiredDirs?.release(spec));
       const directories = this.allocs.join(spec);
-      // The record goes last: by it the next daemon takes away what this one could not.
-      undo.add(() => this.insist(() => records.remove(uuid)));
-      undo.add(() => directories.takeAway());
+      undo.add(() =>
+        this.takeAway(uuid, directories, () => {
+          unreserve();
+          void this.expiredDirs?.release(spec);
+        }),
+      );
       const [journal, cgroup] = await allDone([
         this.beginJournal(uuid, wanted, unenforced, directories),
         this.createCgroup(uuid, undo),
@@ -338,12 +348,20 @@ export class Executor {
   private async createCgroup(uuid: string, undo: Undo): Promise<TaskCgroup | undefined> {
     const cgroup = await this.parts.cgroups?.create(uuid);
     if (cgroup === undefined) return undefined;
-    const remove = async (): Promise<void> => {
-      await cgroup.kill();
-      await cgroup.remove();
-    };
-    undo.add(() => this.insist(remove));
+    undo.add(() => this.insist(() => takeDown(cgroup)));
     return cgroup;
+  }
+
+  /**
+   * What a Configure has made of directories, and then its record: by it the next daemon takes away what this one
+   * could not. Nobody gets the task's name before that is done, and `done` called.
+   */
+  private takeAway(uuid: string, directories: AllocPart, done: () => void): Promise<void> {
+    return this.insist(async () => {
+      await directories.takeAway();
+      await this.parts.records.remove(uuid);
+      done();
+    });
   }
 
   /** What cannot be taken back at once, in want of a descriptor perhaps, keeps no caller waiting, and is tried again. */
@@ -398,14 +416,8 @@ export class Executor {
     this.requests.forget(record);
     const { records, log } = this.parts;
     const report = (error: unknown): void => log.error("cannot remove an expired record", { id, error });
-    await this.expiredDirs?.expire(record);
-    let removed = false;
-    const remove = async (): Promise<void> => {
-      await records.remove(uuid);
-      removed = true;
-    };
-    await persist(remove, report, this.stopping.signal);
-    return removed;
+    if ((await this.expiredDirs?.expire(record)) === false) return false;
+    return persist(() => records.remove(uuid), report, this.stopping.signal);
   }
 
   private dropUnlessStarted(task: Task): void {
@@ -415,6 +427,11 @@ export class Executor {
     timer.unref();
     void task.ended.then(() => clearTimeout(timer));
   }
+}
+
+async function takeDown(cgroup: TaskCgroup): Promise<void> {
+  await cgroup.kill();
+  await cgroup.remove();
 }
 
 function helperGone(cause: HelperGone): TaskError {

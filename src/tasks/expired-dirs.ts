@@ -30,8 +30,8 @@ export class ExpiredDirs {
     this.held.set(allocId, names.set(taskName, (names.get(taskName) ?? 0) + 1));
   }
 
-  /** The task has not come to be. Resolves when what is to go has gone, or the daemon stops. */
-  release(name: TaskName): Promise<void> {
+  /** The task has not come to be. Resolves when what is to go has gone; to false: the daemon has stopped before. */
+  release(name: TaskName): Promise<boolean> {
     const { allocId, taskName } = name;
     const names = this.held.get(allocId);
     const others = (names?.get(taskName) ?? 1) - 1;
@@ -42,7 +42,7 @@ export class ExpiredDirs {
   }
 
   /** The task's record has expired. Resolves as `release` does. */
-  expire(name: TaskName): Promise<void> {
+  expire(name: TaskName): Promise<boolean> {
     const { allocId, taskName } = name;
     this.owed.set(allocId, (this.owed.get(allocId) ?? new Set<string>()).add(taskName));
     return this.release(name);

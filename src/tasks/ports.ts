@@ -167,6 +167,11 @@ export interface SandboxHost {
    * no more than that it has come: how, is in init's record.
    */
   attach(processes: SandboxProcesses): Promise<Sandbox | undefined>;
+  /**
+   * Kills the init whose exit record is in a directory, and all of its task with it; resolves to its pid when nothing
+   * of it is there, or does not die in 10 s, or to undefined where nobody holds one there.
+   */
+  killHolder(recordDir: string): Promise<number | undefined>;
   /** Kills every init that an earlier launcher has left and that has not been attached; resolves when none is there. */
   killStrays(): Promise<void>;
   /** Removes what the scope names, following no link; what is not there is no error. */
@@ -257,7 +262,7 @@ export interface CgroupHost {
   readonly countsCpuTime: boolean;
   /** Makes `<root>/<name>` in every hierarchy; leaves nothing when it fails. */
   create(name: string): Promise<TaskCgroup>;
-  /** Kills and removes those tasks' cgroups that are not to be kept, by name; resolves to the names of those that are left. */
+  /** Kills and removes those tasks' cgroups that are not to be kept, by name, as far as that can be done; resolves to the names of all that are there then. */
   sweep(keep: ReadonlySet<string>): Promise<ReadonlySet<string>>;
   /** The cgroup of a task that an earlier daemon has made; `known`: the limits that have been set. */
   attach(name: string, known: Limits): TaskCgroup;
@@ -307,8 +312,13 @@ export interface LoadedRecords {
   readonly records: readonly TaskRecord[];
   /** Of the tasks of a newer daemon, which stay as they are, for it to find. */
   readonly newer: readonly string[];
-  /** Of those that are set aside. */
-  readonly unreadable: readonly string[];
+  readonly unreadable: readonly UnreadableRecord[];
+}
+
+export interface UnreadableRecord {
+  readonly uuid: string;
+  /** Absolute path: where its record directory has been set aside, or still is. */
+  readonly directory: string;
 }
 
 export interface RecordStore {

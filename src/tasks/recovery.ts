@@ -12,10 +12,12 @@ import type {
   Sandbox,
   SandboxHost,
   SandboxProcesses,
+  TaskCgroup,
   TaskRecord,
+  UnreadableRecord,
 } from "./ports.js";
 import { releaser } from "./release.js";
-import { cgroupTaskId } from "./task-id.js";
+import { cgroupTaskId, pidTaskId } from "./task-id.js";
 import { Task } from "./task.js";
 
 /** How many tasks are worked on at one time. */
@@ -47,6 +49,8 @@ export interface Found extends Omit<Recovered, "lost" | "unanswered"> {
   readonly tasks: readonly Task[];
   /** The ids of those whose records cannot be read. Nothing of them is left. */
   readonly lost: readonly string[];
+  /** Cgroups that no record names, and that could not be removed. */
+  readonly orphans: readonly TaskCgroup[];
   /** Nothing of them is alive; what they had made is there. */
   readonly unanswered: readonly TaskRecord[];
 }
@@ -57,8 +61,12 @@ export async function recoverTasks(parts: RecoveryParts, stopping: AbortSignal):
   const answered = loaded.records.filter(isAnswered);
   const alive = await attachAll(parts, answered);
   // Whatever no record names is killed, before anything that it may use is taken away.
-  const left = (await cgroups?.sweep(namesOf(answered, loaded))) ?? new Set<string>();
+  const named = namesOf(answered, loaded);
+  const left = (await cgroups?.sweep(named)) ?? new Set<string>();
   if (loaded.newer.length === 0) await sandboxes.killStrays();
+  const lost = await killLost(parts, loaded.unreadable);
+  const unanswered = loaded.records.filter((record) => !isAnswered(record));
+  await killUnanswered(parts, unanswered);
   const inUse = new Set(answered.filter(({ exit }) => exit === undefined).map(nameOf));
   const tasks: Task[] = [];
   await forEachAtMost(AT_ONCE, answered, async (record) => {
@@ -73,12 +81,9 @@ export async function recoverTasks(parts: RecoveryParts, stopping: AbortSignal):
   });
   return {
     tasks: tasks.sort(byEnd),
-    // Of a task without a cgroup the id cannot be known.
-    lost:
-      cgroups === undefined
-        ? []
-        : loaded.unreadable.map((uuid) => cgroupTaskId(cgroups.attach(uuid, {}).path)),
-    unanswered: loaded.records.filter((record) => !isAnswered(record)),
+    lost,
+    orphans: [...left].filter((name) => !named.has(name)).flatMap((name) => cgroups?.attach(name, {}) ?? []),
+    unanswered,
     alive: alive.size,
     ended: tasks.length - alive.size,
     newer: loaded.newer.length,
@@ -113,6 +118,38 @@ function isAnswered(record: TaskRecord): record is Answered {
 
 function namesOf(answered: readonly Answered[], { newer }: LoadedRecords): ReadonlySet<string> {
   return new Set([...answered.map(({ uuid }) => uuid), ...newer]);
+}
+
+/**
+ * Kills what is left of tasks whose records cannot be read: where there are no cgroups, it is known by its init's hold
+ * of the exit record. Resolves to the ids, as far as they can be known.
+ */
+async function killLost(
+  { sandboxes, cgroups, log }: RecoveryParts,
+  unreadable: readonly UnreadableRecord[],
+): Promise<readonly string[]> {
+  const ids: string[] = [];
+  await forEachAtMost(AT_ONCE, unreadable, async ({ uuid, directory }) => {
+    const initPid = await sandboxes.killHolder(directory).catch((error: unknown) => {
+      log.error("cannot look for a task whose record cannot be read: it may run on", { uuid, error });
+      return undefined;
+    });
+    if (cgroups !== undefined) ids.push(cgroupTaskId(cgroups.attach(uuid, {}).path));
+    else if (initPid !== undefined) ids.push(pidTaskId(initPid, uuid));
+  });
+  return ids;
+}
+
+/** An init that nobody knew of yet goes with its launcher, which may be about to: nothing is made any more once it has. */
+async function killUnanswered(
+  { sandboxes, records, log }: RecoveryParts,
+  unanswered: readonly TaskRecord[],
+): Promise<void> {
+  await forEachAtMost(AT_ONCE, unanswered, async ({ uuid }) => {
+    await sandboxes.killHolder(records.directoryOf(uuid)).catch((error: unknown) => {
+      log.error("cannot look for what a Configure has left", { uuid, error });
+    });
+  });
 }
 
 /** Pids of an earlier boot are other processes now. */

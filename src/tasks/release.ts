@@ -16,6 +16,11 @@ export function releaser(
     await cgroup?.remove();
     if (chrootMethod === "link") await sandboxes.remove("trees", allocId, taskName);
   };
-  return () =>
-    persist(release, (error) => log.error("something of an ended task is left", { id, error }), stopping);
+  return async () => {
+    await persist(
+      release,
+      (error) => log.error("something of an ended task is left", { id, error }),
+      stopping,
+    );
+  };
 }

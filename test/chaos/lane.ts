@@ -64,11 +64,18 @@ export class Lane implements AsyncDisposable, Stage {
   /** What is wrong after a kill. */
   async killIn(story: Story, point: KillPoint): Promise<readonly string[]> {
     this.killedAt = undefined;
-    const play = this.play(story);
-    const before = records(this.daemon);
-    await this.restartIfKilled(play.run(() => this.killer.arm(this.daemon, point)));
-    const lies = await this.lies(play);
-    return [...lies, ...(await this.nextRun(play, before)), ...this.whatIsLeft(play.name)];
+    return this.around(story, (play) =>
+      this.restartIfKilled(play.run(() => this.killer.arm(this.daemon, point))),
+    );
+  }
+
+  /** The same, where the launcher is killed by somebody else, at `step`, if at all before `over` is called. */
+  async killedBesides(story: Story, step: string, over: () => Promise<unknown>): Promise<readonly string[]> {
+    this.killedAt = step;
+    return this.around(story, async (play) => {
+      await play.run(() => undefined);
+      await over();
+    });
   }
 
   /** The steps of a start that finds tasks. */
@@ -117,6 +124,14 @@ export class Lane implements AsyncDisposable, Stage {
     this.killer.disarm();
     await this.daemon.startUnlessRunning();
     await this.daemon[Symbol.asyncDispose]();
+  }
+
+  private async around(story: Story, run: (play: Play) => Promise<void>): Promise<readonly string[]> {
+    const play = this.play(story);
+    const before = records(this.daemon);
+    await run(play);
+    const lies = await this.lies(play);
+    return [...lies, ...(await this.nextRun(play, before)), ...this.whatIsLeft(play.name)];
   }
 
   private play(story: Story): Play {

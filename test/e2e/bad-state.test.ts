@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 
-import { TestDaemon } from "../support/daemon";
+import { failure, TestDaemon, until } from "../support/daemon";
 import { exited, exitOf } from "../support/exits";
 import { HandDaemon, refused } from "../support/hand-daemon";
 import { listing } from "../support/listing";
@@ -136,6 +136,37 @@ describe("an alloc directory is refused, and nothing made, that", () => {
     writeFileSync(join(place.alloc, ".owner"), `${owner}\n`);
     expectRefused(place, `${place.alloc} belongs to the daemon whose state directory has id ${owner}`);
   });
+});
+
+describe("a state directory is refused, and left, that no daemon has marked, and that holds", () => {
+  it.each<[string, (place: Place) => void]>([
+    ["somebody's file", ({ state }) => writeFileSync(join(state, "precious"), "")],
+    ["somebody's directory", ({ state }) => mkdirSync(join(state, "precious"))],
+    ["a link that leads nowhere", ({ state }) => symlinkSync("nowhere", join(state, "precious"))],
+    [
+      "something where the records would be",
+      ({ state }) => {
+        mkdirSync(join(state, "tasks"), { mode: 0o700 });
+        writeFileSync(join(state, "tasks", "precious"), "");
+      },
+    ],
+  ])("%s", (_what, make) => {
+    const place = places.fresh();
+    mkdirSync(place.state, { mode: 0o700 });
+    make(place);
+    expectRefused(place, `${place.state} holds what is no daemon's, and no mark of one`);
+  });
+});
+
+it("a state directory is taken that holds what a new file system does, and what a daemon that died made first", async () => {
+  const place = { ...places.fresh() };
+  const within = { ...place, alloc: join(place.state, "below/alloc") };
+  mkdirSync(join(place.state, "tasks"), { recursive: true, mode: 0o700 });
+  chmodSync(place.state, 0o700);
+  mkdirSync(join(place.state, "lost+found"), { mode: 0o700 });
+  mkdirSync(within.alloc, { recursive: true, mode: 0o700 });
+  await (await HandDaemon.start(flagsOf(within), within.address)).end("SIGTERM");
+  expect(readdirSync(place.state).sort()).toEqual(["below", "id", "lost+found", "tasks"]);
 });
 
 describe("a mark that says nothing is refused, and left:", () => {
@@ -267,3 +298,34 @@ describe("among good records, what is none of ours is reported, kept, and in nob
     expect(daemon.logged).toContain("cannot set aside what is no record");
   });
 });
+
+itRequires(
+  ["root", "cgroups"],
+  "what a Configure that was cut off has made and cannot be removed is in nobody's way, and removed once it can be",
+  async () => {
+    await using daemon = await TestDaemon.start({ end_tasks_on_stop: false });
+    const { id } = await daemon.run("exit 7");
+    await daemon.end("SIGKILL");
+    const uuid = "0198c3d2-0000-7000-8000-00000000000a";
+    const state = join(daemon.daemon.directory, "state");
+    mkdirSync(join(state, "tasks", uuid), { mode: 0o700 });
+    const cutOff = readFileSync(join(__dirname, "../fixtures/records/1.0/configuring"));
+    writeFileSync(join(state, "tasks", uuid, "record"), cutOff);
+    const busy = daemon.allocDir("web.1/server");
+    mkdirSync(busy, { recursive: true });
+    execFileSync("mount", ["-t", "tmpfs", "none", busy]);
+    try {
+      await daemon.startAgain();
+      expect(await exitOf(daemon.client, id)).toMatchObject(exited(7));
+      await daemon.run("true");
+      const again = daemon.configure({ allocId: "web.1", taskName: "server", command: "/bin/true" });
+      expect(await failure(again)).toMatchObject({ reason: "TASK_EXISTS" });
+      expect(daemon.logged).toContain("something of a task that has not come to be is left");
+    } finally {
+      execFileSync("umount", [busy]);
+    }
+    await until(() => !existsSync(join(state, "tasks", uuid)));
+    expect(existsSync(busy)).toBe(false);
+    await daemon.run("true", { allocId: "web.1", taskName: "server" });
+  },
+);

@@ -7,11 +7,11 @@ import { join } from "node:path";
 import { credentials, makeClientConstructor, type ServiceError } from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
 
-import { ChrootMethod, ExitReason, StockadeClient } from "../../src/client";
-import { TestDaemon, until } from "../support/daemon";
+import { ChrootMethod, ExitReason, StockadeClient, TaskState } from "../../src/client";
+import { failure, TestDaemon, until } from "../support/daemon";
 import { HandDaemon, refused } from "../support/hand-daemon";
 import { cgroupRoots, flagsEndingTasks, flagsOf, Places } from "../support/places";
-import { itRequires } from "../support/requires";
+import { itRequires, SLOW } from "../support/requires";
 
 let daemon: TestDaemon;
 let places: Places;
@@ -127,6 +127,26 @@ describe("where it listens", () => {
 });
 
 describe("at its end", () => {
+  it("a thousand who wait are told when to try again, its exit status is 0 within 2 s, and the task runs on", async () => {
+    const place = places.fresh();
+    const ending = await HandDaemon.start(flagsOf(place), place.address);
+    const { id, pid } = await startSleeper(ending.client);
+    const waits = Array.from({ length: Math.ceil(1_000 / SLOW) }, () => failure(ending.client.wait(id)));
+    // Calls of one connection are heard in their order.
+    await ending.client.open({ id });
+    const asked = performance.now();
+    process.kill(ending.pid, "SIGTERM");
+    expect(await ending.exited).toEqual({ code: 0, signal: null });
+    expect(performance.now() - asked).toBeLessThan(2_000 * SLOW);
+    for (const error of await Promise.all(waits)) {
+      expect(error).toMatchObject({ code: "UNAVAILABLE", reason: "STOPPING", retryDelayMs: 1_000 });
+    }
+    ending.client.close();
+    expect(isAlive(pid)).toBe(true);
+    await using next = await HandDaemon.start(flagsEndingTasks(place), place.address);
+    expect((await next.client.open({ id })).state).toBe(TaskState.TASK_STATE_RUNNING);
+  });
+
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     it(`${signal} ends all tasks where the configuration says so, removes cgroups and socket, and is exit status 0`, async () => {
       const place = places.fresh();

@@ -1,8 +1,9 @@
 /** I3 and I4: daemon, launcher or both are killed, and their tasks go on, and end as they do. */
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { createHash, randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 
 import { ChrootMethod, ExitReason, TaskState } from "../../src/client";
 import { failure, SLEEPER, TestDaemon, until, type Ran, type Started } from "../support/daemon";
@@ -22,6 +23,13 @@ afterAll(async () => {
   await daemon[Symbol.asyncDispose]();
 });
 
+/** Resolves when the daemon has seen that: a task that the launcher was making then is refused with HELPER_GONE. */
+async function killLauncher(): Promise<void> {
+  const { launcher } = daemon;
+  process.kill(launcher, "SIGKILL");
+  await until(() => daemon.launchers().some((pid) => pid !== launcher));
+}
+
 /** What the daemon can be lost by. */
 const LOSSES: readonly (readonly [string, () => Promise<void>])[] = [
   ["the daemon is killed", () => daemon.restart("SIGKILL")],
@@ -36,9 +44,7 @@ const LOSSES: readonly (readonly [string, () => Promise<void>])[] = [
   [
     "the launcher is killed",
     async () => {
-      const { launcher } = daemon;
-      process.kill(launcher, "SIGKILL");
-      await until(() => daemon.launchers().some((pid) => pid !== launcher));
+      await killLauncher();
       // It takes calls that need a launcher.
       await daemon.run("true");
     },
@@ -200,22 +206,6 @@ it("a Shutdown's grace period ends at its time, whichever daemon is there", asyn
   expect(Date.now() - begun).toBeGreaterThanOrEqual(1_900);
 });
 
-it("SIGTERM: those who wait are told to try again, at once", async () => {
-  const { id } = await daemon.started();
-  const waits = Array.from({ length: Math.ceil(1_000 / SLOW) }, () => failure(daemon.client.wait(id)));
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  const { pid } = daemon;
-  process.kill(pid, "SIGTERM");
-  for (const error of await Promise.all(waits)) expect(error.code).toBe("UNAVAILABLE");
-  const refused = Date.now();
-  await daemon.end("SIGTERM");
-  // Two seconds on a machine of one's own.
-  expect(Date.now() - refused).toBeLessThan(2_000 * SLOW);
-  await daemon.startAgain();
-  expect((await daemon.client.open({ id })).state).toBe(TaskState.TASK_STATE_RUNNING);
-  await daemon.client.forceStop(id);
-});
-
 it("no environment is in a record", async () => {
   const { id } = await daemon.started({ ...SLEEPER, env: { TOKEN: "a-secret-of-the-task" } });
   expect(await readFile(join(daemon.recordDir(id), "record"), "utf8")).not.toContain("a-secret-of-the-task");
@@ -247,12 +237,34 @@ itRequires(
   },
 );
 
+itRequires(
+  ["root", "cgroups"],
+  "a cgroup of no record that cannot be removed keeps nothing from recovering, and goes once it can",
+  async () => {
+    const { id } = await daemon.started();
+    await daemon.end("SIGKILL");
+    const orphan = join(dirname(daemon.taskCgroups()[0] ?? ""), randomUUID());
+    mkdirSync(orphan);
+    execFileSync("mount", ["--bind", orphan, orphan]);
+    try {
+      await daemon.startAgain();
+      expect((await daemon.client.open({ id })).state).toBe(TaskState.TASK_STATE_RUNNING);
+      await daemon.run("true");
+      expect(existsSync(orphan)).toBe(true);
+    } finally {
+      execFileSync("umount", [orphan]);
+    }
+    await until(() => !existsSync(orphan));
+    await daemon.client.forceStop(id);
+  },
+);
+
 it("a record of a newer daemon stays where it is, and its task runs on", async () => {
   const { id, pid } = await daemon.started();
   await daemon.end("SIGKILL");
   const file = join(daemon.recordDir(id), "record");
   const text = await readFile(file, "utf8");
-  await writeFile(file, text.replace("stockade-record 1.", "stockade-record 2."));
+  await writeFile(file, text.replace("stockade-record 1.", "stockade-record 3."));
   await daemon.startAgain();
   expect(await failure(daemon.client.open({ id }))).toMatchObject({ code: "NOT_FOUND" });
   expect(existsSync(`/proc/${pid}`)).toBe(true);
@@ -340,7 +352,7 @@ it("two daemons on one host never touch each other's tasks", async () => {
   await using other = await TestDaemon.start();
   const [mine, theirs] = [await daemon.started(), await other.started()];
   await daemon.restart("SIGKILL");
-  process.kill(daemon.launcher, "SIGKILL");
+  await killLauncher();
   await daemon.run("true");
   expect((await other.client.open({ id: theirs.id })).state).toBe(TaskState.TASK_STATE_RUNNING);
   expect(existsSync(`/proc/${theirs.pid}`)).toBe(true);

@@ -1,4 +1,5 @@
 /** How long the record of a task is kept after its end, and how many records. */
+import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -168,6 +169,32 @@ describe("remove_alloc_dirs", () => {
     await until(() => !existsSync(daemon.allocDir("a")));
     await until(() => records(daemon).length === 0);
   });
+
+  itRequires(
+    ["root", "cgroups"],
+    "what a daemon could not remove until its stop the next one does: the record is there until then",
+    async () => {
+      await using daemon = await TestDaemon.start({
+        ended_ttl_seconds: 1,
+        remove_alloc_dirs: true,
+        end_tasks_on_stop: false,
+      });
+      const { id } = await daemon.run("mkdir /local/busy", names("a", "one"));
+      const busy = join(daemon.allocDir("a"), "one/local/busy");
+      execFileSync("mount", ["-t", "tmpfs", "none", busy]);
+      try {
+        await until(() => daemon.logged.includes("cannot remove the directories of an expired task"));
+        await daemon.end("SIGTERM");
+        expect(existsSync(busy)).toBe(true);
+        expect(existsSync(daemon.recordDir(id))).toBe(true);
+      } finally {
+        execFileSync("umount", [busy]);
+      }
+      await daemon.startAgain();
+      await until(() => !existsSync(daemon.allocDir("a")));
+      await until(() => records(daemon).length === 0);
+    },
+  );
 
   itRequires(
     "root",

@@ -5,6 +5,7 @@ import { nodeDisk } from "../../src/store/disk";
 import { readExitFile } from "../../src/store/exit-file";
 import { decodeExit, EXIT_NAME, EXIT_OFFSETS, EXIT_RECORD, fnv1a } from "../../src/store/exit-record";
 import { EXIT_FLAGS } from "../../src/tasks/exit-flags";
+import type { InitExit } from "../../src/tasks/ports";
 import { diskWith, errorWith, stateDirectory } from "./support";
 
 const header = readFileSync(resolve(__dirname, "../../native/exit-record.h"), "utf8");
@@ -44,6 +45,33 @@ describe("the exit record in TypeScript is that of native/exit-record.h", () => 
     expect(fnv1a(Buffer.from("foobar"))).toBe(0x85944171f73967e8n);
     expect(source).toContain("0xcbf29ce484222325u");
     expect(source).toContain("hash = (hash ^ bytes[i]) * 0x100000001b3u;");
+  });
+});
+
+describe("exit records that former inits have written, which may run on under this daemon", () => {
+  const KEPT = resolve(__dirname, "../fixtures/exit-records");
+  const NO_LIMIT = { limited: false, overrun: undefined, stdoutDroppedBytes: 0n, stderrDroppedBytes: 0n };
+
+  it.each<[string, Partial<InitExit>]>([
+    [
+      "1/exited",
+      {
+        ...NO_LIMIT,
+        ended: true,
+        started: true,
+        waitStatus: 7 << 8,
+        startedNs: 1_795_975_864_645_562_182n,
+        exitedNs: 1_795_975_864_646_188_194n,
+        cpuUserUs: 0n,
+        cpuSystemUs: 1540n,
+        memoryPeakBytes: 1_589_248n,
+      },
+    ],
+    ["1/signalled", { ...NO_LIMIT, ended: true, started: true, waitStatus: 11, cpuUserUs: 2020n }],
+    ["1/timed-out", { ended: true, started: true, limited: true, overrun: "timeout", waitStatus: 9 }],
+    ["1/running", { ended: false, started: true, limited: true, startedNs: 1_795_975_865_550_179_116n }],
+  ])("%s is read", (name, exit) => {
+    expect(decodeExit(readFileSync(join(KEPT, name)))).toMatchObject({ kind: "exit", exit });
   });
 });
 

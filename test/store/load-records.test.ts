@@ -16,6 +16,7 @@ import { join } from "node:path";
 import { nodeDisk } from "../../src/store/disk";
 import { encodeRecord } from "../../src/store/record-format";
 import { TaskStore } from "../../src/store/task-store";
+import type { UnreadableRecord } from "../../src/tasks/ports";
 import { diskWith, errorWith, KeptLog, recordOf, stateDirectory, UUID_A, UUID_B } from "./support";
 
 const made = stateDirectory();
@@ -34,7 +35,7 @@ const aside = (...path: string[]): string => join(made.state, "set-aside", ...pa
 async function load(disk = nodeDisk): Promise<{
   uuids: string[];
   newer: readonly string[];
-  unreadable: readonly string[];
+  unreadable: readonly UnreadableRecord[];
   log: KeptLog;
 }> {
   const log = new KeptLog();
@@ -88,7 +89,7 @@ describe("what is no record is set aside, whole, and the others are loaded", () 
     writeFileSync(join(made.tasks, UUID_A, "exit"), "kept");
     const { uuids, unreadable, log } = await load();
     expect(uuids).toEqual([UUID_B]);
-    expect(unreadable).toEqual([UUID_A]);
+    expect(unreadable).toEqual([{ uuid: UUID_A, directory: aside(UUID_A) }]);
     expect(log.errors).toEqual([
       {
         message: "set aside what is no record",
@@ -136,8 +137,9 @@ describe("what is no record is set aside, whole, and the others are loaded", () 
     writeFileSync(aside(), "no directory");
     put(UUID_A, "no record");
     put(UUID_B);
-    const { uuids, log } = await load();
+    const { uuids, unreadable, log } = await load();
     expect(uuids).toEqual([UUID_B]);
+    expect(unreadable).toEqual([{ uuid: UUID_A, directory: join(made.tasks, UUID_A) }]);
     expect(log.errors).toMatchObject([
       {
         message: "cannot set aside what is no record",
@@ -155,13 +157,13 @@ describe("what is no record is set aside, whole, and the others are loaded", () 
 });
 
 it("a newer daemon's record stays untouched, and its task is named", async () => {
-  const directory = put(UUID_A, "stockade-record 2.3 of another kind\n");
+  const directory = put(UUID_A, "stockade-record 3.3 of another kind\n");
   writeFileSync(join(directory, "record.new"), "half");
   put(UUID_B);
   const { uuids, newer, log } = await load();
   expect([uuids, newer]).toEqual([[UUID_B], [UUID_A]]);
   expect(log.errors).toEqual([
-    { message: "left the record of a newer daemon where it is", fields: { uuid: UUID_A, version: "2.3" } },
+    { message: "left the record of a newer daemon where it is", fields: { uuid: UUID_A, version: "3.3" } },
   ]);
   expect(readdirSync(directory).sort()).toEqual(["record", "record.new"]);
 });

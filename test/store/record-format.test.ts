@@ -39,7 +39,7 @@ const REQUEST = {
   unenforced: [{ name: "cgroup", reason: "no controller is mounted" }],
 };
 
-/** What the records that are kept in the repository say. */
+/** What the records that are kept in the repository say, by version; "next": of a minor version that is to come. */
 const RECORDS: Readonly<Record<string, TaskRecord>> = {
   "1.0/configuring": recordOf(UUID_A, { id: "", cgroup: undefined, processes: undefined }),
   "1.0/running": recordOf(UUID_A, { limits: LIMITS }),
@@ -66,13 +66,13 @@ const RECORDS: Readonly<Record<string, TaskRecord>> = {
     exit: exitOf({ status: { kind: "unknown" }, reason: "NEVER_STARTED", startedNs: undefined }),
   }),
   "1.1/labelled": recordOf(UUID_A, { labels: LABELS, request: REQUEST, exit: exitOf() }),
-  "1.1/owned": recordOf(UUID_A, {
+  "2.0/owned": recordOf(UUID_A, {
     allocId: "ci.1@web.1",
     owner: { name: "ci.1", group: "builds" },
     limits: LIMITS,
   }),
-  "1.1/with-more-fields": recordOf(UUID_A, { limits: { pidsMax: 64n }, exit: exitOf() }),
   "1.2/output-truncated": recordOf(UUID_A, { exit: exitOf({ outputTruncated: true }) }),
+  "next/with-more-fields": recordOf(UUID_A, { limits: { pidsMax: 64n }, exit: exitOf() }),
 };
 
 describe("records that former daemons have written", () => {
@@ -101,6 +101,21 @@ describe("a record", () => {
     expect(JSON.parse(body)).toMatchObject({ uuid: UUID_A, configuredNs: "1795800000123456789" });
     expect(body).toMatch(/^\{\n {2}"id": "CGROUP:/);
     expect(body).toMatch(/\n\}\n$/);
+  });
+
+  it.each(Object.keys(RECORDS).filter((name) => name.startsWith("1.")))(
+    "like %s has all that a reader of that version looks for, as that one wrote it",
+    (name) => {
+      const kept = readFileSync(join(KEPT, name));
+      const written = encodeRecord(RECORDS[name] ?? recordOf(UUID_A));
+      expect(written.toString()).toMatch(/^stockade-record 1\./);
+      expect(within(bodyOf(written), bodyOf(kept))).toEqual(bodyOf(kept));
+    },
+  );
+
+  it("in which a reader of a former version would see a damaged one has a newer major version", () => {
+    const owned = recordOf(UUID_A, { allocId: "ci.1@web.1", owner: { name: "ci.1", group: undefined } });
+    expect(encodeRecord(owned).toString()).toMatch(/^stockade-record 2\.0 /);
   });
 
   it("of a longest task is smaller than what is read of a file", () => {
@@ -175,9 +190,9 @@ describe("what is no record", () => {
 });
 
 it("a record of a newer major version is known as that, whatever follows", () => {
-  expect(decodeRecord(Buffer.from("stockade-record 2.0 blake3:00\n\0\0"), UUID_A)).toEqual({
+  expect(decodeRecord(Buffer.from("stockade-record 3.0 blake3:00\n\0\0"), UUID_A)).toEqual({
     kind: "newer",
-    version: "2.0",
+    version: "3.0",
   });
   expect(decodeRecord(Buffer.from("stockade-record 10.7\n"), UUID_A)).toEqual({
     kind: "newer",
@@ -326,8 +341,19 @@ function withBody(body: string): Buffer {
 }
 
 function documentOf(record: TaskRecord): Document {
-  const text = encodeRecord(record).toString();
+  return bodyOf(encodeRecord(record));
+}
+
+function bodyOf(bytes: Buffer): Document {
+  const text = bytes.toString();
   return JSON.parse(text.slice(text.indexOf("\n"))) as Document;
+}
+
+/** Of a document, the fields that another has too, as a reader who leaves out the rest sees it. */
+function within(document: unknown, other: unknown): unknown {
+  if (!isEmptyObject(document) || document === null || other === null || other === undefined) return document;
+  const known = Object.entries(document as Document).filter(([name]) => name in (other as Document));
+  return Object.fromEntries(known.map(([name, value]) => [name, within(value, (other as Document)[name])]));
 }
 
 /** Of every field, and of those in it. */

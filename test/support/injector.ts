@@ -1,4 +1,4 @@
-/** Makes single system calls of a daemon's helper fail; test/fixtures/inject.c has the protocol. */
+/** Makes single system calls of a daemon's helper fail, or its launcher die at one; test/fixtures/inject.c has the protocol. */
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -72,6 +72,12 @@ export class Injector implements AsyncDisposable {
   async arm({ role, n, when, answer }: Injection): Promise<void> {
     const number = typeof answer === "number" ? answer : -constants.errno[answer];
     this.process.stdin.write(`fail ${role} ${n} ${when} ${number}\n`);
+    await this.expect("armed");
+  }
+
+  /** Has the launcher killed before the nth call of its name, from 1, in the next task. Nothing can be armed after that. */
+  async killLauncherAt({ role, name }: Call, nth: number): Promise<void> {
+    this.process.stdin.write(`kill ${role} ${name} ${nth}\n`);
     await this.expect("armed");
   }
 

@@ -5,6 +5,7 @@
  * Source: admin-guide/cgroup-v2.rst, "Organizing Processes and Threads", "Controlling Controllers".
  */
 import { join } from "node:path";
+import { forEachAtMost } from "../../tasks/concurrency/for-each-at-most.js";
 import type { LimitName } from "../../tasks/limits.js";
 import type { CgroupHost } from "../../tasks/ports.js";
 import {
@@ -30,6 +31,9 @@ export const DEFAULT_ROOT = "/stockade";
 
 /** The name of a task's cgroup: a UUID in lower case. Nothing else below the root is ever swept. */
 const TASK_NAME = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** One whose processes cannot die keeps nobody but itself waiting. */
+const SWEPT_AT_ONCE = 64;
 
 /** True: the name may be that of a task's cgroup. */
 export function isTaskName(name: string): boolean {
@@ -138,13 +142,14 @@ async function open(
     const names = await Promise.all(allDirs(place).map(listDirs));
     return [...new Set(names.flat())].filter(isTaskName);
   };
+  const sweepOne = async (name: string): Promise<void> => {
+    const task = childPlace(place, name);
+    await killAll(task);
+    await removeAll(task);
+  };
   const sweep: CgroupRoot["sweep"] = async ({ keep = new Set() } = {}) => {
     const names = (await list()).filter((name) => !keep.has(name));
-    for (const name of names) {
-      const task = childPlace(place, name);
-      await killAll(task);
-      await removeAll(task);
-    }
+    for (const name of names) await sweepOne(name);
     return names.length;
   };
   const checkName = (name: string): void => {
@@ -172,7 +177,9 @@ async function open(
         return attach(childPlace(place, name), known);
       },
       async sweep(keep) {
-        await sweep({ keep });
+        const orphans = (await list()).filter((name) => !keep.has(name));
+        // What is left of them is what could not be removed, whatever the reason.
+        await forEachAtMost(SWEPT_AT_ONCE, orphans, (name) => sweepOne(name).catch(() => undefined));
         return new Set(await list());
       },
     },

@@ -21,7 +21,7 @@ import {
   type SandboxSpec,
 } from "../../tasks/ports.js";
 import { startTicks } from "../process-stat.js";
-import type { Launcher } from "./launcher.js";
+import { NO_COMMAND, type Launcher } from "./launcher.js";
 
 /** How often in a row a launcher may fail to start or to take over, and how long it is waited between, in milliseconds. */
 const START_TRIES = 5;
@@ -80,6 +80,18 @@ export class LauncherKeeper implements SandboxHost {
 
   collect(collect: Collect): Promise<CollectedFile> {
     return this.insist((launcher) => launcher.collect(collect));
+  }
+
+  async killHolder(recordDir: string): Promise<number | undefined> {
+    const processes = await this.insist((launcher) => launcher.findInit(recordDir));
+    if (processes === undefined) return undefined;
+    const sandbox = await this.attach(processes);
+    sandbox?.killInit();
+    const late = sleep(STRAY_TIMEOUT_MS, "late", { ref: false });
+    if ((await Promise.race([sandbox?.ended, late])) === "late") {
+      this.parts.log.error("an init of no task does not end", { pid: processes.initPid });
+    }
+    return processes.initPid;
   }
 
   async killStrays(): Promise<void> {
@@ -176,7 +188,7 @@ export class LauncherKeeper implements SandboxHost {
 async function killStray(launcher: Launcher, initPid: number): Promise<void> {
   const initStartTicks = await startTicks(initPid);
   if (initStartTicks === undefined) return;
-  const stray = await launcher.attach({ initPid, initStartTicks, commandPid: 0, commandStartTicks: 0n });
+  const stray = await launcher.attach({ initPid, initStartTicks, ...NO_COMMAND });
   stray?.killInit();
 }
 

@@ -30,6 +30,7 @@ import {
   encodeAttach,
   encodeCollect,
   encodeCreate,
+  encodeFindInit,
   encodeKillInit,
   encodeRemove,
   encodeSignal,
@@ -41,6 +42,9 @@ import { BodyTooLarge } from "./wire.js";
 
 /** How many files are collected at one time: each has a process of its own, and moves as much as a disk can. */
 const COLLECTORS = 8;
+
+/** Of an init that is taken over without its command. */
+export const NO_COMMAND = { commandPid: 0, commandStartTicks: 0n } as const;
 
 /** Takes the messages of one task, in order. */
 type Receiver = (message: DaemonMessage) => void;
@@ -59,7 +63,7 @@ type Hello = Extract<DaemonMessage, { type: "HELLO" }>;
 /** What a worker of the launcher's answers. */
 type Worked = Extract<DaemonMessage, { type: "REMOVED" | "COLLECTED" }>;
 
-export class Launcher implements Omit<SandboxHost, "killStrays"> {
+export class Launcher implements Omit<SandboxHost, "killStrays" | "killHolder"> {
   private readonly receivers = new Map<bigint, Receiver>();
   private readonly heard: (readonly [bigint, DaemonMessage])[] = [];
   private readonly losers = new Set<(error: Error) => void>();
@@ -169,6 +173,21 @@ export class Launcher implements Omit<SandboxHost, "killStrays"> {
       if (error instanceof NotAttached && error.code === "ESRCH") return undefined;
       throw error;
     }
+  }
+
+  /** The init whose exit record is in a directory, without its command; undefined: there is none. */
+  async findInit(recordDir: string): Promise<SandboxProcesses | undefined> {
+    const task = this.nextTask++;
+    const found = new Deferred<Extract<DaemonMessage, { type: "FOUND_INIT" }>>();
+    this.receivers.set(task, (message) => {
+      this.receivers.delete(task);
+      if (message.type === "FOUND_INIT") found.resolve(message);
+    });
+    this.send(encodeFindInit(task, recordDir));
+    const { errno, initPid, initStartTicks } = await this.orLost(found.promise);
+    if (errno === "ESRCH") return undefined;
+    if (errno !== undefined) throw new NotAttached(errno);
+    return { initPid, initStartTicks, ...NO_COMMAND };
   }
 
   async remove(scope: RemoveScope, allocId: string, taskName: string): Promise<void> {
@@ -282,12 +301,7 @@ export class Launcher implements Omit<SandboxHost, "killStrays"> {
   }
 }
 
-const NO_PROCESSES: SandboxProcesses = {
-  initPid: 0,
-  initStartTicks: 0n,
-  commandPid: 0,
-  commandStartTicks: 0n,
-};
+const NO_PROCESSES: SandboxProcesses = { initPid: 0, initStartTicks: 0n, ...NO_COMMAND };
 
 class LauncherSandbox implements Sandbox {
   processes: SandboxProcesses;
@@ -393,6 +407,7 @@ class LauncherSandbox implements Sandbox {
         this.end(endedEarly());
         return;
       case "HELLO":
+      case "FOUND_INIT":
       case "REMOVED":
       case "COLLECTED":
         return;

@@ -33,6 +33,7 @@ export const TO_LAUNCHER = {
   REMOVE: 5,
   ATTACH: 6,
   COLLECT: 7,
+  FIND_INIT: 8,
 } as const;
 export const TO_DAEMON = {
   HELLO: 101,
@@ -46,6 +47,7 @@ export const TO_DAEMON = {
   ATTACHED: 109,
   OVERRUN: 110,
   COLLECTED: 111,
+  FOUND_INIT: 112,
 } as const;
 
 /** An i32's. */
@@ -83,6 +85,12 @@ export type DaemonMessage =
   | { readonly type: "REMOVED"; readonly step: HelperStep | undefined; readonly errno: string }
   | { readonly type: "SIGNALLED"; readonly errno: string | undefined }
   | { readonly type: "ATTACHED"; readonly errno: string | undefined }
+  | {
+      readonly type: "FOUND_INIT";
+      readonly errno: string | undefined;
+      readonly initPid: number;
+      readonly initStartTicks: bigint;
+    }
   | {
       readonly type: "COLLECTED";
       readonly step: HelperStep | undefined;
@@ -184,6 +192,10 @@ export function encodeAttach(task: bigint, processes: SandboxProcesses, initUid:
   const body = new BodyWriter();
   body.u32(initPid).u64(initStartTicks).u32(initUid).u32(commandPid).u64(commandStartTicks);
   return message(TO_LAUNCHER.ATTACH, task, body.finish());
+}
+
+export function encodeFindInit(task: bigint, recordDir: string): Buffer {
+  return message(TO_LAUNCHER.FIND_INIT, task, new BodyWriter().string(recordDir).finish());
 }
 
 /** EWOULDBLOCK is another name of EAGAIN, by which nobody looks for it. */
@@ -295,6 +307,13 @@ function decodeFields(type: number, reader: BodyReader): DaemonMessage {
       return { type: "SIGNALLED", errno: readErrno(reader) };
     case TO_DAEMON.ATTACHED:
       return { type: "ATTACHED", errno: readErrno(reader) };
+    case TO_DAEMON.FOUND_INIT:
+      return {
+        type: "FOUND_INIT",
+        errno: readErrno(reader),
+        initPid: reader.i32(),
+        initStartTicks: reader.u64(),
+      };
     default:
       throw new RangeError(`unknown message type ${type}`);
   }

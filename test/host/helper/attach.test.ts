@@ -1,8 +1,18 @@
 /** A launcher takes over what an earlier one has made. */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, readdirSync } from "node:fs";
+import {
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import type { Socket } from "node:net";
+import { join } from "node:path";
 
 import { launchAsPlainUser } from "../../../src/host/privileges";
 import { encodeAttach } from "../../../src/host/helper/protocol";
@@ -234,6 +244,58 @@ describe("a launcher that is asked to take over a task", () => {
     await Promise.all(sandboxes.map(({ ended }) => ended));
     await made.ended;
     expect(descriptors(later.pid)).toBe(before);
+  });
+
+  describe("finds an init by its record directory", () => {
+    it("alone, and kills it with its task", async () => {
+      const [[made, spec], [other]] = [await running(), await running()];
+      const { initPid, initStartTicks } = made.processes;
+      await earlier.kill();
+      const moved = `${spec.recordDir}-moved`;
+      renameSync(spec.recordDir, moved);
+      expect(await later.launcher.findInit(spec.recordDir)).toBeUndefined();
+      const found = await later.launcher.findInit(moved);
+      expect(found).toEqual({ initPid, initStartTicks, commandPid: 0, commandStartTicks: 0n });
+      const sandbox = await attached(found ?? made.processes);
+      sandbox.killInit();
+      await sandbox.ended;
+      expect(hasEnded(made.processes.commandPid)).toBe(true);
+      expect(await later.launcher.findInit(moved)).toBeUndefined();
+      expect(hasEnded(other.processes.initPid)).toBe(false);
+      const left = await attached(other.processes);
+      left.killInit();
+      await left.ended;
+    });
+
+    it("and no other process, whatever is where its exit record should be", async () => {
+      const [made, spec] = await running();
+      const record = join(spec.recordDir, "exit");
+      const others: [string, (exit: string) => void][] = [
+        ["nothing", () => undefined],
+        ["unlocked", (exit) => writeFileSync(exit, "")],
+        ["fifo", (exit) => execFileSync("mkfifo", [exit])],
+        ["link", (exit) => symlinkSync(record, exit)],
+        ["directory", (exit) => mkdirSync(exit)],
+      ];
+      for (const [name, make] of others) {
+        const directory = join(earlier.directory, name);
+        mkdirSync(directory);
+        make(join(directory, "exit"));
+        expect([name, await later.launcher.findInit(directory)]).toEqual([name, undefined]);
+      }
+      symlinkSync(spec.recordDir, join(earlier.directory, "linked"));
+      expect(await later.launcher.findInit(join(earlier.directory, "linked"))).toBeUndefined();
+      expect(await later.launcher.findInit(record)).toBeUndefined();
+      // Whoever has the other name may have locked it.
+      linkSync(record, join(earlier.directory, "second-name"));
+      expect(await later.launcher.findInit(spec.recordDir)).toBeUndefined();
+      unlinkSync(join(earlier.directory, "second-name"));
+      expect(await later.launcher.findInit(spec.recordDir)).toMatchObject({
+        initPid: made.processes.initPid,
+      });
+      made.killInit();
+      await made.ended;
+    });
   });
 
   it("ends with 2 when the task's number is another's already", async () => {
