@@ -2,11 +2,16 @@ import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 
 import { BadRequest, ErrorInfo, RetryInfo } from "../gen/google/rpc/error_details.js";
 import { Status } from "../gen/google/rpc/status.js";
+import { brand } from "./brand.js";
 import { toMs } from "./durations.js";
 import type { ErrorReason } from "./reasons.js";
 
 /** A call that failed, with what the daemon said of it. */
 export class StockadeError extends Error {
+  static {
+    brand(this, "StockadeError");
+  }
+
   /** Canonical name of the status code: "FAILED_PRECONDITION". */
   readonly code: string;
   /** Why, from docs/errors.md; undefined where the daemon did not answer. */

@@ -3,6 +3,7 @@ import { constants } from "node:os";
 
 import { ExitReason, type Exit, type Usage } from "../gen/executor/v1/executor.js";
 import type { Timestamp } from "../gen/google/protobuf/timestamp.js";
+import { brand } from "./brand.js";
 import { toMs } from "./durations.js";
 
 /** Why a task ended: the names of ExitReason. */
@@ -64,6 +65,10 @@ export interface TaskResult extends TaskEnd {
 
 /** A task that has not exited with code 0: what its result says. */
 export class TaskFailedError extends Error {
+  static {
+    brand(this, "TaskFailedError");
+  }
+
   constructor(
     readonly result: TaskResult,
     cause?: unknown,
