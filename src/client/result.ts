@@ -5,6 +5,7 @@ import { ExitReason, type Exit, type Usage } from "../gen/executor/v1/executor.j
 import type { Timestamp } from "../gen/google/protobuf/timestamp.js";
 import { brand } from "./brand.js";
 import { toMs } from "./durations.js";
+import type { TaskFile } from "./task-files.js";
 
 /** Why a task ended: the names of ExitReason. */
 export type TaskEndReason =
@@ -55,6 +56,8 @@ export interface TaskResult extends TaskEnd {
   readonly id: string;
   /** It was ended because the caller's `signal` fired. */
   readonly canceled: boolean;
+  /** What was asked for by `collect`, in that order. */
+  readonly files: readonly TaskFile[];
   /** The beginning of its output, as text, up to `maxBuffer` bytes of each stream. */
   readonly stdout: string;
   readonly stderr: string;
