@@ -20,8 +20,12 @@ const HINTS: Readonly<Record<string, string>> = {
   UNENFORCEABLE: "ask for less, or let it run without by --allow-unenforced",
   TOO_MANY_TASKS: "try again when one has ended",
   PATH_FORBIDDEN: "the daemon's configuration says what may be mounted (allowed_paths)",
+  LOG_GONE: "'stockade wait' tells how it ended",
   NOT_ENDED: "'stockade stop' ends it, and 'stockade rm -f' ends and removes it",
 };
+
+const TOO_LARGE =
+  "what the task is given, standard input and files together, has more than 4 MiB: what is larger is mounted, by --volume";
 
 /** One line for people, without what a terminal would obey. `verb`: whose --help is to be read. */
 export function complaint(error: unknown, host: string, verb = ""): string {
@@ -33,12 +37,20 @@ export function complaint(error: unknown, host: string, verb = ""): string {
   }
   const { code, reason, field, message } = error;
   if (code === "UNAVAILABLE" && reason === undefined) return unreachable(message, host);
+  if (reason === "SERVER_UNTRUSTED") return untrusted(message, host);
+  // Of what is sent alone: nothing that a daemon answers is as large.
+  if (code === "RESOURCE_EXHAUSTED" && message.includes("larger than max")) return TOO_LARGE;
   if (code === "UNAUTHENTICATED") {
     return `${printable(message)}; give a certificate (--tls-cert, --tls-key) or a token (--token-file)`;
   }
   const at = field === undefined || message.includes(field) ? "" : ` (${field})`;
   const hint = HINTS[reason ?? ""];
   return printable(`${message}${at}${hint === undefined ? "" : `; ${hint}`}`);
+}
+
+function untrusted(message: string, host: string): string {
+  const hint = "--tls-ca names whom to trust, and --tls-server-name the name in the certificate";
+  return `${printable(host)}: ${printable(message)}; ${hint}`;
 }
 
 function unreachable(message: string, host: string): string {
