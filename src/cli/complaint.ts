@@ -24,6 +24,12 @@ const HINTS: Readonly<Record<string, string>> = {
   NOT_ENDED: "'stockade stop' ends it, and 'stockade rm -f' ends and removes it",
 };
 
+/** In grpc-js's words, of a connection that the other end has closed before it said anything. */
+const CLOSED = /ECONNRESET|EPIPE|Socket closed|Failed to connect|Connection dropped/;
+
+const WHY_CLOSED =
+  "it closes the connection; it may speak TLS alone (--tls-ca), or not trust this client's certificate (--tls-cert)";
+
 const TOO_LARGE =
   "what the task is given, standard input and files together, has more than 4 MiB: what is larger is mounted, by --volume";
 
@@ -57,5 +63,6 @@ function unreachable(message: string, host: string): string {
   const where = `the daemon cannot be reached at ${printable(host)}`;
   if (message.includes("EACCES")) return `${where}: this user may not; ask as the socket's owner, or by sudo`;
   if (/certificate|TLS|SSL/i.test(message)) return `${where}: ${printable(message)}`;
+  if (CLOSED.test(message)) return `${where}: ${WHY_CLOSED}`;
   return `${where}: is it running? start it with 'stockaded', or name another with --host`;
 }

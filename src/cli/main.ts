@@ -88,6 +88,9 @@ async function perform(
   }
 }
 
+// What Node has to say of packages is for those who write programs.
+process.noDeprecation = true;
+
 // Whoever reads no more is no reason to say so.
 let nobodyReads = false;
 process.stdout.on("error", () => (nobodyReads = true));

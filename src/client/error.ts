@@ -52,7 +52,7 @@ export function localError(
 
 /** What grpc-js passes on of Node, whose words are OpenSSL's. An alert is the server's word, and of another certificate. */
 const DISTRUST =
-  /^No connection established\. Last error: (?!.*\balert\b)(?<why>.*(?:certificate|altnames).*?) \(\d{4}-/s;
+  /^No connection established\. Last error: Error(?: \[\w+\])?: (?!.*\balert\b)(?<why>.*(?:certificate|altnames).*?)\.* Resolution note:/s;
 
 /** That the server has shown no certificate that is trusted, in words; undefined: it is something else. */
 function distrustIn({ code, details }: ServiceError): string | undefined {

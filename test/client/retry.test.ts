@@ -46,7 +46,7 @@ it.each([
     "a certificate that is not trusted",
     localError(
       "UNAVAILABLE",
-      "No connection established. Last error: self-signed certificate (2026-01-01T00:00:00.000Z).",
+      "No connection established. Last error: Error: self-signed certificate. Resolution note: ",
     ),
     false,
   ],
@@ -54,7 +54,7 @@ it.each([
     "a server that refuses ours",
     localError(
       "UNAVAILABLE",
-      "No connection established. Last error: tlsv13 alert certificate required (2026-01-01T00:00:00.000Z).",
+      "No connection established. Last error: Error: tlsv13 alert certificate required. Resolution note: ",
     ),
     true,
   ],
