@@ -1,7 +1,7 @@
 /** Text of others, as it may come to a terminal. */
 
 /** Control characters, and what turns the direction of a line. */
-const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+const UNPRINTABLE = /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 
 /** On one line, without what a terminal would obey: that is shown as `\x1b`. */
 export function printable(text: string): string {

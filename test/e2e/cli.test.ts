@@ -249,6 +249,13 @@ describe("run", () => {
     expect(readdirSync(into).sort()).toEqual(["dangling", "link", "precious"]);
   });
 
+  it("as a table how it ended comes beside the output", async () => {
+    const { code, stdout, stderr } = await sh("echo hi; exit 3", "--output", "table");
+    expect({ code, stdout }).toEqual({ code: 3, stdout: "hi\n" });
+    expect(stderr).toMatch(/^WHAT +IS\nreason +exited\nexit code +3\n/);
+    expect(stderr).toMatch(/^duration +\d+\.\d{3} s$/m);
+  });
+
   it("Ctrl-C asks the task, which may end as it likes", async () => {
     const program = start([
       ...RUN,
@@ -319,7 +326,7 @@ it.each([
   [["run", "--network", "mine", "true"], "--network is none or host"],
   [["run", "-v", "/etc", "true"], "--volume takes SRC:DST"],
   [["run", "-e", "=x", "true"], "--env takes"],
-  [["run", "--output", "yaml", "true"], "--output is json"],
+  [["run", "--output", "yaml", "true"], "--output is json or table"],
   [["run", "--rm", "-d", "true"], "--rm does not go with --detach"],
   [["run", "--collect", "/local/x", "-d", "true"], "--collect does not go with --detach"],
   [["run", "--collect", "x", "true"], "--collect takes TASKPATH"],
@@ -341,7 +348,7 @@ it.each([
   [["fly"], "there is no verb 'fly'"],
   [["--fly", "ps"], "unknown option '--fly'"],
   [["ps", "x"], "ps takes no arguments"],
-  [["ps", "-o", "xml"], "--output is table or json"],
+  [["ps", "-o", "xml"], "--output is json or table"],
   [["logs"], "which task is meant?"],
   [["logs", "-n", "x", "a"], "--tail takes a number"],
   [["wait", "a", "b"], "one task at a time"],
@@ -415,8 +422,23 @@ it("a task that was left is found, followed, waited for and removed", async () =
   expect(JSON.parse((await stockade("wait", uuid, "--output", "json")).stdout)).toMatchObject({
     exitCode: 4,
   });
+  expect((await stockade("wait", uuid, "-o", "table")).stdout).toMatch(/^exit code +4$/m);
+  const inspected = await stockade("inspect", "-o", "table", uuid);
+  expect(inspected.stdout).toMatch(/^state +ended\nlabel +who=me\nreason +exited\nexit code +4\n/m);
   expect(await stockade("rm", uuid)).toEqual({ code: 0, stdout: `${id}\n`, stderr: "" });
   expect((await stockade("inspect", id)).code).toBe(125);
+});
+
+it.each([
+  ["a terminal", {}, "\u001b[1mWHAT   "],
+  ["a terminal whose reader wants none", { NO_COLOR: "1" }, "WHAT   "],
+])("colour comes to %s", async (_name, env, begin) => {
+  const surroundings = { ...process.env, STOCKADE_HOST: daemon.daemon.address, NO_COLOR: "", ...env };
+  const terminal = spawn("script", ["-qec", `${STOCKADE} info`, "/dev/null"], { env: surroundings });
+  let shown = "";
+  terminal.stdout.on("data", (data: Buffer) => (shown += data.toString()));
+  await once(terminal, "close");
+  expect(shown.startsWith(begin)).toBe(true);
 });
 
 it("--rm leaves no record", async () => {

@@ -122,7 +122,7 @@ it("a run that begins while the daemon is away begins when it is back", async ()
 
 it("what is to be collected is, of a task whose daemon was restarted", async () => {
   using client = connect(daemon.daemon.address);
-  const task = client.run(["sh", "-c", `${COUNT.replace("exit 6", "echo done >/local/out; exit 6")}`], {
+  const task = client.run(["sh", "-c", COUNT.replace("exit 6", "echo done >/local/out; exit 6")], {
     collect: { "/local/out": "1k", "/local/none": "1k" },
     reject: false,
     allowUnenforced: !isRoot(),

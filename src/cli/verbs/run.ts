@@ -11,15 +11,19 @@ import {
 import { COLLECT_DEFAULT, toCollecting, writeCollected, type Collecting } from "../collected.js";
 import { OUR_FAILURE } from "../complaint.js";
 import type { Context, Verb } from "../context.js";
+import { endRows } from "../end-table.js";
 import { endInWords, exitStatus } from "../exit-status.js";
 import { parseFlags } from "../flags.js";
 import { onInterrupts } from "../interrupts.js";
 import { readInput, readLocalFile } from "../local-files.js";
-import { toOutputForm } from "../output-form.js";
+import { toOutputForm, type OutputForm } from "../output-form.js";
 import { printableJson } from "../printable.js";
 import { RUN_FLAGS, toOptions, type RunFlags } from "../run-flags.js";
+import { table } from "../table.js";
 import { UsageError } from "../usage-error.js";
 import { write, writeOutput } from "../write.js";
+
+const TITLES = ["WHAT", "IS"];
 
 export const run: Verb = {
   synopsis: "run [flags] COMMAND [ARG…]",
@@ -52,7 +56,8 @@ export const run: Verb = {
   -d, --detach             print its id, and leave it
       --rm                 remove its record and output once it has ended
       --allow-unenforced   run it where not all of this can be enforced
-      --output json        print how it ended, with its output, instead of the output
+  -o, --output json|table  print how it ended: as JSON, with its output, instead of the
+                           output; as a table, to stderr
 
 Ctrl-C asks the task to end, as SIGINT does; a second one kills it; with a third
 one the program ends in any case. Exit status: the task's, or 128 and the number
@@ -64,7 +69,7 @@ of the signal that it died of; 125: we failed, or a file was not collected;
     const [program, ...args] = rest;
     if (program === undefined) throw new UsageError("which command is to run?");
     const wanted = toOptions(flags, context.env);
-    const form = toOutputForm(flags, ["json"]);
+    const form = toOutputForm(flags);
     refuseDetached(flags);
     const collecting = await toCollecting(flags.collect ?? [], flags.overwrite === true);
     const options = { ...wanted, ...(await brought(flags, context)) };
@@ -76,7 +81,7 @@ of the signal that it died of; 125: we failed, or a file was not collected;
       [program, ...args],
       { ...options, collect },
       {
-        asJson: form === "json",
+        form,
         rm: flags.rm === true,
         collecting,
       },
@@ -124,10 +129,10 @@ async function foreground(
   command: [string, ...string[]],
   options: RunOptions,
   {
-    asJson,
+    form,
     rm,
     collecting,
-  }: { readonly asJson: boolean; readonly rm: boolean; readonly collecting: Collecting },
+  }: { readonly form: OutputForm | undefined; readonly rm: boolean; readonly collecting: Collecting },
 ): Promise<number> {
   const killed = new AbortController();
   const task = context.client.run(command, { ...options, signal: killed.signal, reject: false });
@@ -142,11 +147,12 @@ async function foreground(
   });
   context.stdout.once("close", () => killed.abort());
   try {
-    if (!asJson) await passOn(task, context);
+    if (form !== "json") await passOn(task, context);
     const result = await task;
     const whole = await writeCollected(result.files, collecting, context);
     if (rm) await context.client.delete(result.id);
-    if (asJson) await write(context.stdout, `${asDocument(result, collecting)}\n`);
+    if (form === "json") await write(context.stdout, `${asDocument(result, collecting)}\n`);
+    else if (form === "table") await write(context.stderr, table(TITLES, endRows(result), false));
     else if (!asked.signal.aborted && !result.canceled) await sayEnd(result, context);
     const status = exitStatus(result);
     return status === 0 && !whole ? OUR_FAILURE : status;

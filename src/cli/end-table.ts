@@ -1,0 +1,32 @@
+import type { TaskEnd } from "../client/index.js";
+
+const MIB = 1024 ** 2;
+
+/** How a task ended, as rows of a table. */
+export function endRows({
+  reason,
+  exitCode,
+  signal,
+  startedAt,
+  exitedAt,
+  durationMs,
+  usage,
+}: TaskEnd): string[][] {
+  const { cpuUserMs, cpuSystemMs, memoryPeakBytes, pidsPeak } = usage;
+  return [
+    ["reason", reason.toLowerCase()],
+    ["exit code", exitCode?.toString() ?? ""],
+    ["signal", signal ?? ""],
+    ["started", startedAt?.toISOString() ?? ""],
+    ["ended", exitedAt?.toISOString() ?? ""],
+    ["duration", inSeconds(durationMs)],
+    ["cpu, user", inSeconds(cpuUserMs)],
+    ["cpu, system", inSeconds(cpuSystemMs)],
+    ["memory peak", memoryPeakBytes === undefined ? "" : `${(memoryPeakBytes / MIB).toFixed(1)} MiB`],
+    ["pids peak", pidsPeak?.toString() ?? ""],
+  ].filter(([, is]) => is !== "");
+}
+
+function inSeconds(ms: number | undefined): string {
+  return ms === undefined ? "" : `${(ms / 1000).toFixed(3)} s`;
+}
