@@ -13,7 +13,7 @@ C_FORMAT := clang-format
 C_FILES := $(shell find native test/native test/fixtures bench -name '*.[ch]')
 PROGRAMS := dist/bin/stockaded dist/bin/stockade dist/bin/stockade-helper
 
-build: preflight $(PROGRAMS) dist/js/.stamp
+build: preflight $(PROGRAMS) dist/js/.stamp dist/esm/.stamp
 
 include native/native.mk
 include bench/bench.mk
@@ -36,6 +36,12 @@ src/gen/.stamp: $(PROTOS) buf.yaml buf.gen.yaml node_modules/.stamp
 
 dist/js/.stamp: $(SOURCES) tsconfig.json src/gen/.stamp
 	tsc
+	@touch $@
+
+# The SDK once more, and the generated code that it needs, as ES modules.
+dist/esm/.stamp: $(SOURCES) tsconfig.json src/client/tsconfig.json src/gen/.stamp
+	tsc -p src/client
+	@echo '{ "type": "module" }' >dist/esm/package.json
 	@touch $@
 
 dist/bin/stockaded: ENTRY := main.js

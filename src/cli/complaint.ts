@@ -18,10 +18,30 @@ const HINTS: Readonly<Record<string, string>> = {
   TASK_NOT_FOUND: "'stockade ps -a' lists those that there are",
   TASK_EXISTS: "wait for its end, stop it, or give this one another --name",
   UNENFORCEABLE: "ask for less, or let it run without by --allow-unenforced",
+  USER_UNKNOWN: "--user takes one of the daemon's host, or a number with --group",
+  GROUP_UNKNOWN: "--group takes one of the daemon's host, or a number",
+  USER_FORBIDDEN: "without --user it is nobody, or the daemon's own user",
+  ROLE_FORBIDDEN: "another certificate or token may have a role that does",
+  COMMAND_NOT_EXECUTABLE: "--volume shows the task a path of the host, and --file brings a file along",
   TOO_MANY_TASKS: "try again when one has ended",
+  TOO_MANY_STREAMS: "try again when others have ended",
+  TOO_MANY_CALLS: "try again when others have ended",
+  HOST_EXHAUSTED: "try again later; 'stockade info' tells how much there is",
+  STOPPING: "try again in a moment",
+  HELPER_GONE: "try again in a moment",
   PATH_FORBIDDEN: "the daemon's configuration says what may be mounted (allowed_paths)",
+  LOG_GONE: "'stockade wait' tells how it ended",
   NOT_ENDED: "'stockade stop' ends it, and 'stockade rm -f' ends and removes it",
 };
+
+/** In grpc-js's words, of a connection that the other end has closed before it said anything. */
+const CLOSED = /ECONNRESET|EPIPE|Socket closed|Failed to connect|Connection dropped/;
+
+const WHY_CLOSED =
+  "it closes the connection; it may speak TLS alone (--tls-ca), or not trust this client's certificate (--tls-cert)";
+
+const TOO_LARGE =
+  "what the task is given, standard input and files together, has more than 4 MiB: what is larger is mounted, by --volume";
 
 /** One line for people, without what a terminal would obey. `verb`: whose --help is to be read. */
 export function complaint(error: unknown, host: string, verb = ""): string {
@@ -33,6 +53,9 @@ export function complaint(error: unknown, host: string, verb = ""): string {
   }
   const { code, reason, field, message } = error;
   if (code === "UNAVAILABLE" && reason === undefined) return unreachable(message, host);
+  if (reason === "SERVER_UNTRUSTED") return untrusted(message, host);
+  // Of what is sent alone: nothing that a daemon answers is as large.
+  if (code === "RESOURCE_EXHAUSTED" && message.includes("larger than max")) return TOO_LARGE;
   if (code === "UNAUTHENTICATED") {
     return `${printable(message)}; give a certificate (--tls-cert, --tls-key) or a token (--token-file)`;
   }
@@ -41,9 +64,15 @@ export function complaint(error: unknown, host: string, verb = ""): string {
   return printable(`${message}${at}${hint === undefined ? "" : `; ${hint}`}`);
 }
 
+function untrusted(message: string, host: string): string {
+  const hint = "--tls-ca names whom to trust, and --tls-server-name the name in the certificate";
+  return `${printable(host)}: ${printable(message)}; ${hint}`;
+}
+
 function unreachable(message: string, host: string): string {
   const where = `the daemon cannot be reached at ${printable(host)}`;
   if (message.includes("EACCES")) return `${where}: this user may not; ask as the socket's owner, or by sudo`;
   if (/certificate|TLS|SSL/i.test(message)) return `${where}: ${printable(message)}`;
+  if (CLOSED.test(message)) return `${where}: ${WHY_CLOSED}`;
   return `${where}: is it running? start it with 'stockaded', or name another with --host`;
 }

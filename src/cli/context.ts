@@ -1,4 +1,4 @@
-import type { Writable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 
 import type { StockadeClient } from "../client/index.js";
 
@@ -9,6 +9,8 @@ export interface Context {
   readonly host: string;
   /** Of this program: what of it a task gets is asked for by name. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Asked for by those alone who read it: to look at a terminal's is to hold the program. */
+  readonly stdin: () => Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
   /** Whether stdout is a terminal whose reader wants colour. */

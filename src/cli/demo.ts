@@ -215,10 +215,19 @@ async function showVerbs({ client, address }: OwnDaemon): Promise<void> {
     [rm, "rm", "hello"],
   ];
   const { stdout, stderr } = process;
+  const context = {
+    client,
+    host: address,
+    env: {},
+    stdin: () => process.stdin,
+    stdout,
+    stderr,
+    colour: false,
+  };
   for (const [verb, name, ...args] of typed) {
     const words = ["stockade", name, ...args].map((word) => (/[ $;]/.test(word) ? `'${word}'` : word));
     print(`\n$ ${words.join(" ")}`);
-    const status = await verb.run(args, { client, host: address, env: {}, stdout, stderr, colour: false });
+    const status = await verb.run(args, context);
     if (status !== 0) print(`(exit status ${status})`);
   }
 }

@@ -71,7 +71,15 @@ async function perform(
   const { stdout, stderr, env } = process;
   const colour = stdout.isTTY && (env["NO_COLOR"] ?? "") === "";
   try {
-    return await verb.run(args, { client, host: address, env, stdout, stderr, colour });
+    return await verb.run(args, {
+      client,
+      host: address,
+      env,
+      stdin: () => process.stdin,
+      stdout,
+      stderr,
+      colour,
+    });
   } catch (error) {
     stderr.write(`stockade: ${complaint(error, address, name)}\n`);
     return failureStatus(error);
@@ -79,6 +87,9 @@ async function perform(
     client.close();
   }
 }
+
+// What Node has to say of packages is for those who write programs.
+process.noDeprecation = true;
 
 // Whoever reads no more is no reason to say so.
 let nobodyReads = false;

@@ -30,7 +30,8 @@ export async function oneTask(names: readonly string[], context: Context): Promi
 }
 
 async function idOf(name: string, { client }: Context): Promise<string> {
-  if (/^(CGROUP|PID):/.test(name)) return name;
+  // Looked for, too: what goes on over lost connections would wait for a daemon that was never there.
+  if (/^(CGROUP|PID):/.test(name)) return (await client.get(name)).task?.id ?? name;
   const found = [];
   for await (const task of client.listAll()) if (isCalled(task, name)) found.push(task);
   const alive = found.filter(({ state }) => state !== TaskState.TASK_STATE_ENDED);

@@ -1,5 +1,5 @@
 /** The calls as promises, and tasks as things that one has in hand. */
-import type { CallOptions, ClientUnaryCall, Metadata, ServiceError } from "@grpc/grpc-js";
+import type { Metadata } from "@grpc/grpc-js";
 
 import {
   DeleteRequest,
@@ -30,35 +30,25 @@ import { channelParts, type ConnectOptions } from "./connection.js";
 import { parseTimeSpan, toDuration } from "./durations.js";
 import { localError, StockadeError } from "./error.js";
 import { toListRequest, type ListFields } from "./list-fields.js";
-import { readLogs, readLogsThrough, type LogEvent, type LogsOptions, type OpenLogs } from "./logs.js";
-import { retried } from "./retry.js";
+import {
+  readLogs,
+  readLogsThrough,
+  type LogEvent,
+  type LogsOptions,
+  type OpenLogs,
+  type OutputOptions,
+} from "./logs.js";
 import { attachTo, runTask, type AttachOptions } from "./run.js";
 import type { Command, RunOptions } from "./run-options.js";
 import type { RunningTask } from "./running-task.js";
 import type { StopOptions, TaskCalls } from "./task-events.js";
-
-export interface CallSettings {
-  /** Cancels the call. */
-  readonly signal?: AbortSignal;
-  /** The call's deadline, in milliseconds from now; of one that is repeated, of all attempts together. */
-  readonly timeoutMs?: number;
-}
-
-/** Of a call that changes nothing, or the same when it is repeated. */
-export interface RepeatableCallSettings extends CallSettings {
-  /**
-   * How long after it was first cut off, because connection or daemon have gone, it may be made again, in milliseconds.
-   * Default: the client's.
-   */
-  readonly retryMs?: number;
-}
-
-type Unary<Request, Response> = (
-  request: Request,
-  metadata: Metadata,
-  options: Partial<CallOptions>,
-  callback: (error: ServiceError | null, response: Response) => void,
-) => ClientUnaryCall;
+import {
+  call,
+  repeat,
+  type CallSettings,
+  type RepeatableCallSettings,
+  type UnaryCall,
+} from "./unary-call.js";
 
 /** How long one look at the connection may take, in milliseconds. */
 const READY_WAIT_MS = 250;
@@ -85,8 +75,11 @@ export class StockadeClient implements Disposable {
     this.metadata = parts.metadata;
   }
 
-  configure(request: ConfigureFields, settings?: CallSettings): Promise<ConfigureResponse> {
-    return this.call(this.rpc.configure.bind(this.rpc), toConfigureRequest(request), settings);
+  /** Can be repeated where it has a `requestId`. */
+  configure(request: ConfigureFields, settings?: RepeatableCallSettings): Promise<ConfigureResponse> {
+    const { requestId = "" } = request;
+    const make = requestId === "" ? this.call.bind(this) : this.repeat.bind(this);
+    return make(this.rpc.configure.bind(this.rpc), toConfigureRequest(request), settings);
   }
 
   limit(request: Partial<LimitRequest>, settings?: CallSettings): Promise<LimitResponse> {
@@ -164,9 +157,9 @@ export class StockadeClient implements Disposable {
     return readLogs(this.openLogs, id, options);
   }
 
-  /** The same over lost connections and restarts of the daemon: byte for byte, each once. For as long as it takes; `signal` ends it. */
-  output(id: string, options?: LogsOptions): AsyncGenerator<LogEvent, void, undefined> {
-    return readLogsThrough(this.openLogs, id, options);
+  /** The same over lost connections and restarts of the daemon: byte for byte, each once. */
+  output(id: string, options: OutputOptions = {}): AsyncGenerator<LogEvent, void, undefined> {
+    return readLogsThrough(this.openLogs, id, options, this.retryMs);
   }
 
   /**
@@ -174,7 +167,7 @@ export class StockadeClient implements Disposable {
    * `onDisconnect: "keep"` or `detach`, over lost connections. Throws a TypeError for options that cannot be.
    */
   run(command: Command, options: RunOptions = {}): RunningTask {
-    return runTask(this.taskCalls, command, options);
+    return runTask(this.taskCalls(), command, options);
   }
 
   /**
@@ -182,7 +175,7 @@ export class StockadeClient implements Disposable {
    * again has stopped. Its end is not the task's.
    */
   attach(id: string, options: AttachOptions = {}): RunningTask {
-    return attachTo(this.taskCalls, id, options);
+    return attachTo(this.taskCalls(), id, options);
   }
 
   /** Resolves when the daemon can be reached; rejects after `timeoutMs`, or once the client is closed. */
@@ -204,21 +197,32 @@ export class StockadeClient implements Disposable {
     this.close();
   }
 
-  private readonly openLogs: OpenLogs = (request) => this.rpc.logs(request, this.metadata());
+  private readonly openLogs: OpenLogs = (request) => this.rpc.logs(request, this.openMetadata());
 
-  private readonly taskCalls: TaskCalls = {
-    openRun: (request) => this.rpc.run(request, this.metadata()),
-    output: (id, options) => this.output(id, options),
-    wait: async (id, signal) => {
-      const { exit } = await this.wait(id, { signal, retryMs: Infinity });
-      if (exit === undefined) throw localError("INTERNAL", "the daemon answered Wait without an exit");
-      return exit;
-    },
-    forceStop: async (id) => {
-      await this.forceStop(id, { retryMs: STOP_RETRY_MS });
-    },
-    stop: (id, options) => this.stop(id, options),
-  };
+  private taskCalls(): TaskCalls {
+    return {
+      retryMs: this.retryMs,
+      openRun: (request) => this.rpc.run(request, this.openMetadata()),
+      output: (id, options) => this.output(id, options),
+      wait: async (id, signal) => {
+        const { exit } = await this.wait(id, { signal, retryMs: Infinity });
+        if (exit === undefined) throw localError("INTERNAL", "the daemon answered Wait without an exit");
+        return exit;
+      },
+      has: (id, signal) =>
+        this.get(id, { signal, retryMs: Infinity }).then(
+          () => true,
+          (error: unknown) => {
+            if (error instanceof StockadeError && error.reason === "TASK_NOT_FOUND") return false;
+            throw error;
+          },
+        ),
+      forceStop: async (id) => {
+        await this.forceStop(id, { retryMs: STOP_RETRY_MS });
+      },
+      stop: (id, options) => this.stop(id, options),
+    };
+  }
 
   private readyBy(deadline: number): Promise<boolean> {
     return new Promise((resolve) => {
@@ -228,36 +232,25 @@ export class StockadeClient implements Disposable {
 
   /** A call that can be made again, and is where it was cut off. */
   private repeat<Request, Response>(
-    method: Unary<Request, Response>,
+    method: UnaryCall<Request, Response>["method"],
     request: Request,
     settings: RepeatableCallSettings = {},
   ): Promise<Response> {
-    const { signal, timeoutMs, retryMs = this.retryMs } = settings;
-    const end = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
-    const attempt = (): Promise<Response> =>
-      this.call(method, request, {
-        ...settings,
-        ...(end === undefined ? {} : { timeoutMs: end - Date.now() }),
-      });
-    return retried(attempt, { retryMs, signal });
+    const unary = { method, request, metadata: this.openMetadata };
+    return repeat(unary, { retryMs: this.retryMs, ...settings });
   }
 
   private call<Request, Response>(
-    method: Unary<Request, Response>,
+    method: UnaryCall<Request, Response>["method"],
     request: Request,
     settings: CallSettings = {},
   ): Promise<Response> {
-    const { signal, timeoutMs } = settings;
-    return new Promise((resolve, reject) => {
-      const options = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
-      const call = method(request, this.metadata(), options, (error, response) => {
-        signal?.removeEventListener("abort", cancel);
-        if (error === null) resolve(response);
-        else reject(new StockadeError(error));
-      });
-      const cancel = (): void => call.cancel();
-      if (signal?.aborted === true) cancel();
-      else signal?.addEventListener("abort", cancel, { once: true });
-    });
+    return call({ method, request, metadata: this.openMetadata }, settings);
   }
+
+  /** What each call carries. Throws once the client is closed: grpc-js would, with an error of another kind. */
+  private readonly openMetadata = (): Metadata => {
+    if (this.closed) throw localError("CANCELLED", "the client is closed", { reason: "CLIENT_CLOSED" });
+    return this.metadata();
+  };
 }

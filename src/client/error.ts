@@ -2,14 +2,19 @@ import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 
 import { BadRequest, ErrorInfo, RetryInfo } from "../gen/google/rpc/error_details.js";
 import { Status } from "../gen/google/rpc/status.js";
+import { brand } from "./brand.js";
 import { toMs } from "./durations.js";
-import type { ErrorReason } from "./reasons.js";
+import type { ErrorReason, LocalReason } from "./reasons.js";
 
 /** A call that failed, with what the daemon said of it. */
 export class StockadeError extends Error {
+  static {
+    brand(this, "StockadeError");
+  }
+
   /** Canonical name of the status code: "FAILED_PRECONDITION". */
   readonly code: string;
-  /** Why, from docs/errors.md; undefined where the daemon did not answer. */
+  /** Why, from docs/errors.md, or one of the client's own; undefined: nobody has said. */
   readonly reason: ErrorReason | (string & {}) | undefined;
   /** The request's field that is wrong, if it is one. */
   readonly field: string | undefined;
@@ -18,12 +23,16 @@ export class StockadeError extends Error {
   /** How long the daemon wants to be left alone before the call is made again, in milliseconds; undefined: it has not said. */
   readonly retryDelayMs: number | undefined;
 
-  constructor(cause: ServiceError, options: { readonly cause?: unknown } = {}) {
-    super(cause.details, { cause, ...options });
+  constructor(
+    cause: ServiceError,
+    { reason, ...options }: { readonly cause?: unknown; readonly reason?: LocalReason } = {},
+  ) {
+    const distrust = distrustIn(cause);
+    super(distrust ?? cause.details, { cause, ...options });
     this.name = "StockadeError";
     this.code = status[cause.code];
     const details = decodeDetails(cause);
-    this.reason = details.info?.reason;
+    this.reason = details.info?.reason ?? (distrust === undefined ? reason : "SERVER_UNTRUSTED");
     this.metadata = Object.fromEntries(details.info?.metadata ?? []);
     this.field = details.badRequest?.fieldViolations[0]?.field;
     const delay = details.retryInfo?.retryDelay;
@@ -32,9 +41,23 @@ export class StockadeError extends Error {
 }
 
 /** A failure of which the client itself knows, and not the daemon. */
-export function localError(code: keyof typeof status, message: string, cause?: unknown): StockadeError {
+export function localError(
+  code: keyof typeof status,
+  message: string,
+  options: { readonly cause?: unknown; readonly reason?: LocalReason } = {},
+): StockadeError {
   const error = { code: status[code], details: message, metadata: new Metadata() };
-  return new StockadeError(Object.assign(new Error(message), error), cause === undefined ? {} : { cause });
+  return new StockadeError(Object.assign(new Error(message), error), options);
+}
+
+/** What grpc-js passes on of Node, whose words are OpenSSL's. An alert is the server's word, and of another certificate. */
+const DISTRUST =
+  /^No connection established\. Last error: Error(?: \[\w+\])?: (?!.*\balert\b)(?<why>.*(?:certificate|altnames).*?)\.* Resolution note:/s;
+
+/** That the server has shown no certificate that is trusted, in words; undefined: it is something else. */
+function distrustIn({ code, details }: ServiceError): string | undefined {
+  const why = code === status.UNAVAILABLE ? DISTRUST.exec(details)?.groups?.["why"] : undefined;
+  return why === undefined ? undefined : `the server's certificate is not trusted: ${why}`;
 }
 
 interface Details {

@@ -1,5 +1,5 @@
 /** What orchestrators use: a client of the daemon, its messages and its errors. */
-export { StockadeClient, type CallSettings, type RepeatableCallSettings } from "./client.js";
+export { StockadeClient } from "./client.js";
 export { connect } from "./connect.js";
 export type { ConnectOptions, TlsOptions } from "./connection.js";
 export type { ConfigureFields } from "./configure-fields.js";
@@ -7,9 +7,16 @@ export { StockadeError } from "./error.js";
 export type { ListFields } from "./list-fields.js";
 export type { TimeSpan } from "./durations.js";
 export type { ByteSize, Limits } from "./limits.js";
-export type { LogEvent, LogsOptions, OutputEvent, OutputOffsets, OutputStreamName } from "./logs.js";
+export type {
+  LogEvent,
+  LogsOptions,
+  OutputEvent,
+  OutputOptions,
+  OutputOffsets,
+  OutputStreamName,
+} from "./logs.js";
 export { OutputLostError } from "./output-bytes.js";
-export { ERROR_REASONS, type ErrorReason } from "./reasons.js";
+export { ERROR_REASONS, LOCAL_REASONS, type ErrorReason, type LocalReason } from "./reasons.js";
 export {
   describeEnd,
   TaskFailedError,
@@ -30,6 +37,8 @@ export type {
 } from "./run-options.js";
 export { RunningTask, type TaskStarted } from "./running-task.js";
 export type { StopOptions } from "./task-events.js";
+export type { CallSettings, RepeatableCallSettings } from "./unary-call.js";
+export type { FileContent, TaskFile } from "./task-files.js";
 export type { MapFields, MapOf } from "./map-fields.js";
 export type { Duration } from "../gen/google/protobuf/duration.js";
 export type { Timestamp } from "../gen/google/protobuf/timestamp.js";

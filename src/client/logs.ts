@@ -4,7 +4,7 @@ import type { ClientReadableStream, ServiceError } from "@grpc/grpc-js";
 import { type LogsRequest, type LogsResponse, OutputStream, type Exit } from "../gen/executor/v1/executor.js";
 import { toDuration } from "./durations.js";
 import { StockadeError } from "./error.js";
-import { Backoff, isCutOff } from "./retry.js";
+import { Attempts } from "./retry.js";
 
 export type OutputStreamName = "stdout" | "stderr";
 
@@ -23,6 +23,15 @@ export interface LogsOptions {
   readonly heartbeatMs?: number;
   /** Ends it with CANCELLED. */
   readonly signal?: AbortSignal;
+}
+
+/** Of output that goes on where it is cut off. */
+export interface OutputOptions extends LogsOptions {
+  /**
+   * How long it is tried to go on, in milliseconds, after connection or daemon have gone. Default: for as long as it takes;
+   * before it was ever connected: the client's.
+   */
+  readonly retryMs?: number;
 }
 
 /** What a task has written, or that so many bytes of it are lost. */
@@ -78,29 +87,32 @@ export async function* readLogs(
 /**
  * As many calls as it takes: one that is cut off, because the connection or the daemon has gone, is made again with the
  * next offsets, so that nothing is missing and nothing comes twice. Throws a StockadeError for everything else.
+ *
+ * @param clientRetryMs how long that goes on before it was ever connected, in milliseconds, unless the options say
  */
 export async function* readLogsThrough(
   open: OpenLogs,
   id: string,
-  options: LogsOptions = {},
+  { retryMs, ...options }: OutputOptions,
+  clientRetryMs: number,
 ): AsyncGenerator<LogEvent, void, undefined> {
   const next = new NextFrom(options.from);
-  const backoff = new Backoff();
+  const attempts = new Attempts({
+    retryMs: retryMs ?? Infinity,
+    firstRetryMs: retryMs ?? clientRetryMs,
+    signal: options.signal,
+  });
   for (;;) {
-    let cut: unknown;
     try {
       for await (const event of readLogs(open, id, { ...options, ...next.options })) {
-        backoff.reset();
+        attempts.progress();
         next.note(event);
         yield event;
       }
       return;
     } catch (error) {
-      if (options.signal?.aborted === true || !isCutOff(error)) throw error;
-      cut = error;
+      await attempts.next(error);
     }
-    // Whoever gives up meanwhile is answered by the next call.
-    await backoff.pause(cut, options.signal);
   }
 }
 

@@ -2,11 +2,16 @@
 import { Readable } from "node:stream";
 import { ReadableStream } from "node:stream/web";
 
+import { brand } from "./brand.js";
 import type { OutputEvent, OutputStreamName } from "./logs.js";
 import type { OutputReader } from "./output-reader.js";
 
 /** Some of the output is lost: a stream of bytes that went on after it would be another one. */
 export class OutputLostError extends Error {
+  static {
+    brand(this, "OutputLostError");
+  }
+
   constructor(
     readonly stream: OutputStreamName,
     /** Of the first byte that is missing. */

@@ -1,3 +1,11 @@
+/**
+ * The reasons that the client itself has, without an answer of the daemon's. SERVER_UNTRUSTED: the server's certificate
+ * is none that `tls` trusts, or has another name. CLIENT_CLOSED: the call was made after `close`.
+ */
+export const LOCAL_REASONS = ["SERVER_UNTRUSTED", "CLIENT_CLOSED"] as const;
+
+export type LocalReason = (typeof LOCAL_REASONS)[number];
+
 /** The reasons of errors that the daemon answers: docs/errors.md explains each. */
 export const ERROR_REASONS = [
   "FIELD_INVALID",
@@ -39,4 +47,4 @@ export const ERROR_REASONS = [
 ] as const;
 
 /** A reason that this version knows; a newer daemon may have others. */
-export type ErrorReason = (typeof ERROR_REASONS)[number];
+export type ErrorReason = (typeof ERROR_REASONS)[number] | LocalReason;

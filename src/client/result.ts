@@ -3,7 +3,9 @@ import { constants } from "node:os";
 
 import { ExitReason, type Exit, type Usage } from "../gen/executor/v1/executor.js";
 import type { Timestamp } from "../gen/google/protobuf/timestamp.js";
+import { brand } from "./brand.js";
 import { toMs } from "./durations.js";
+import type { TaskFile } from "./task-files.js";
 
 /** Why a task ended: the names of ExitReason. */
 export type TaskEndReason =
@@ -59,6 +61,8 @@ export interface TaskResult extends TaskEnd {
   readonly id: string;
   /** It was ended because the caller's `signal` fired. */
   readonly canceled: boolean;
+  /** What was asked for by `collect`, in that order. */
+  readonly files: readonly TaskFile[];
   /** The beginning of its output, as text, up to `maxBuffer` bytes of each stream. */
   readonly stdout: string;
   readonly stderr: string;
@@ -69,6 +73,10 @@ export interface TaskResult extends TaskEnd {
 
 /** A task that has not exited with code 0: what its result says. */
 export class TaskFailedError extends Error {
+  static {
+    brand(this, "TaskFailedError");
+  }
+
   constructor(
     readonly result: TaskResult,
     cause?: unknown,

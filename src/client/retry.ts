@@ -35,15 +35,70 @@ export class Backoff {
 /** What grpc-js says of a connection that has gone, by its own codes or by HTTP/2's, whatever the daemon is about to do. */
 export function isCutOff(error: unknown): boolean {
   if (!(error instanceof StockadeError)) return false;
-  return error.code === "UNAVAILABLE" || (error.reason === undefined && CUT_OFF.includes(error.code));
+  return isUnavailable(error) || isOdd(error);
 }
 
-const CUT_OFF: readonly string[] = ["CANCELLED", "INTERNAL", "UNKNOWN"];
+function isUnavailable({ code, reason }: StockadeError): boolean {
+  return code === "UNAVAILABLE" && reason !== "SERVER_UNTRUSTED";
+}
+
+/** A stream that was reset, or one that nobody can make sense of: what a proxy says that is no daemon, too. */
+function isOdd({ code, reason }: StockadeError): boolean {
+  return reason === undefined && ODD.includes(code);
+}
+
+const ODD: readonly string[] = ["CANCELLED", "INTERNAL", "UNKNOWN"];
+
+/** A daemon that goes resets a stream once, or twice; one that always does so is none. */
+const ODD_MAX = 5;
+
+/** What grpc-js says where it has found nobody, however long it has looked. */
+const NOBODY = /^(No connection established|Name resolution failed)/;
 
 export interface RetryOptions {
   /** How long after it was first cut off a call may be made again, in milliseconds. */
   readonly retryMs: number;
-  readonly signal: AbortSignal | undefined;
+  /** The same, before it has ever been connected. Default: the same. */
+  readonly firstRetryMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The attempts at one call that can be repeated. */
+export class Attempts {
+  private readonly backoff = new Backoff();
+  private begun = Date.now();
+  /** When it was first cut off, since something was last heard. */
+  private since: number | undefined;
+  private odd = 0;
+  private connected = false;
+
+  constructor(private readonly options: RetryOptions) {}
+
+  /** Something has been heard: to be cut off then is another loss. */
+  progress(): void {
+    this.connected = true;
+    this.backoff.reset();
+    this.since = undefined;
+    this.odd = 0;
+  }
+
+  /**
+   * Resolves when the next one may begin, or once the signal fires: then it is answered at once. Throws `error`, with
+   * which the last one has failed, if there is to be no other.
+   */
+  async next(error: unknown): Promise<void> {
+    const { retryMs, firstRetryMs = retryMs, signal } = this.options;
+    if (signal?.aborted === true || !(error instanceof StockadeError) || !isCutOff(error)) throw error;
+    const now = Date.now();
+    // One that had waited for long was connected.
+    if (now - this.begun > MOST_MS && !NOBODY.test(error.message)) this.progress();
+    this.since ??= now;
+    if (isOdd(error)) this.odd++;
+    const most = this.connected ? retryMs : firstRetryMs;
+    if (now - this.since >= most || this.odd >= ODD_MAX) throw error;
+    await this.backoff.pause(error, signal);
+    this.begun = Date.now();
+  }
 }
 
 /**
@@ -52,24 +107,14 @@ export interface RetryOptions {
  */
 export async function retried<Response>(
   attempt: () => Promise<Response>,
-  { retryMs, signal }: RetryOptions,
+  options: RetryOptions,
 ): Promise<Response> {
-  const backoff = new Backoff();
-  let since: number | undefined;
+  const attempts = new Attempts(options);
   for (;;) {
-    const begun = Date.now();
     try {
       return await attempt();
     } catch (error) {
-      const now = Date.now();
-      if (signal?.aborted === true || !isCutOff(error)) throw error;
-      // One that had waited for long was connected: this is another loss.
-      if (since === undefined || now - begun > MOST_MS) {
-        since = now;
-        backoff.reset();
-      }
-      if (now - since >= retryMs) throw error;
-      await backoff.pause(error, signal);
+      await attempts.next(error);
     }
   }
 }

@@ -1,10 +1,11 @@
 /** What `run` is asked for, and the message that it becomes. */
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 
 import { ChrootMethod, NetworkMode, RunRequest, type ConfigureRequest } from "../gen/executor/v1/executor.js";
 import { toConfigureRequest, type ConfigureFields } from "./configure-fields.js";
 import { parseTimeSpan, toDuration, type TimeSpan } from "./durations.js";
 import { parseByteSize, toResources, type ByteSize, type Limits } from "./limits.js";
+import { toCollectPaths, toInputFiles, type FileContent } from "./task-files.js";
 
 /**
  * A program and its arguments, which are not split again; or a command line, which is split by shell-word rules: quotes
@@ -71,7 +72,12 @@ export interface TaskOptions {
   /** What the command reads from its standard input. Default: nothing. */
   readonly input?: string | Uint8Array | undefined;
   /** Written before it runs, in the task's name: paths below /local, or /alloc/data, /alloc/logs and /alloc/tmp, and what the files hold. */
-  readonly files?: Readonly<Record<string, string | Uint8Array>> | undefined;
+  readonly files?: Readonly<Record<string, FileContent>> | undefined;
+  /**
+   * Files that the result is to have once the task has ended: paths below /local or /alloc, and of each how much at most, up
+   * to 1 GiB. No link is followed.
+   */
+  readonly collect?: Readonly<Record<string, ByteSize>> | undefined;
   readonly limits?: Limits | undefined;
   /** How long it may run. */
   readonly timeout?: TimeSpan | undefined;
@@ -79,6 +85,12 @@ export interface TaskOptions {
   readonly cpuTimeLimit?: TimeSpan | undefined;
   /** Most output that is sent, of both streams together; the rest comes as gaps, and is in the log. */
   readonly maxOutput?: ByteSize | undefined;
+  /**
+   * Names this run, by 1 to 128 printable ASCII characters: another one with all the same is the same task, from this
+   * program or the next, for as long as the task's record is kept. Default: one of its own, by which it is made again where
+   * the answer was lost.
+   */
+  readonly requestId?: string | undefined;
   /** Run it also where the host cannot enforce all that is asked for: `started` tells what. Default: false. */
   readonly allowUnenforced?: boolean | undefined;
 }
@@ -89,12 +101,13 @@ const HEARTBEAT: TimeSpan = "15s";
 
 /** Throws a TypeError for what cannot be sent. */
 export function toRunRequest(command: Command, options: RunOptions): RunRequest {
-  const { limits, maxOutput, heartbeat = HEARTBEAT, input = "", files = {} } = options;
+  const { limits, maxOutput, heartbeat = HEARTBEAT, input = "", files = {}, collect = {} } = options;
   return RunRequest.fromPartial({
     configure: toConfigure(command, options),
     resources: limits === undefined || isEmpty(limits) ? undefined : toResources(limits),
     stdin: Buffer.from(input),
-    files: Object.entries(files).map(([path, content]) => ({ path, content: Buffer.from(content), mode: 0 })),
+    files: toInputFiles(files),
+    collect: toCollectPaths(collect),
     outputMaxBytes: maxOutput === undefined ? undefined : parseByteSize(maxOutput, "maxOutput"),
     detachOnDisconnect: keepsOnDisconnect(options),
     heartbeatInterval: toDuration(parseTimeSpan(heartbeat, "heartbeat")),
@@ -110,7 +123,9 @@ function isEmpty(limits: Limits): boolean {
 }
 
 function toConfigure(command: Command, options: TaskOptions): ConfigureRequest {
-  const { name = "task", alloc = options.name ?? `run-${randomUUID()}` } = options;
+  const { requestId = "" } = options;
+  const id = requestId === "" ? randomUUID() : requestId;
+  const { name = "task", alloc = options.name ?? `run-${digestOf(id)}` } = options;
   const { network, chrootMethod, supplementaryGroups = [], mounts = [] } = options;
   return toConfigureRequest({
     allocId: alloc,
@@ -132,7 +147,13 @@ function toConfigure(command: Command, options: TaskOptions): ConfigureRequest {
     timeout: duration(options.timeout, "timeout"),
     cpuTimeLimit: duration(options.cpuTimeLimit, "cpuTimeLimit"),
     allowUnenforced: options.allowUnenforced ?? false,
+    requestId: id,
   });
+}
+
+/** A name of its own for each, and the same one for the same. */
+function digestOf(requestId: string): string {
+  return createHash("sha256").update(requestId).digest("hex").slice(0, 32);
 }
 
 const NETWORK_MODES = {

@@ -2,7 +2,8 @@
 import type { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 
-import type { Exit, Resources, RunStarted, Unenforced } from "../gen/executor/v1/executor.js";
+import type { Resources, RunStarted, Unenforced } from "../gen/executor/v1/executor.js";
+import { deferred, type Deferred } from "./deferred.js";
 import { localError, type StockadeError } from "./error.js";
 import type { OutputEvent, OutputStreamName } from "./logs.js";
 import { toLines, toReadable, toWebStream } from "./output-bytes.js";
@@ -162,10 +163,10 @@ export class RunningTask implements Promise<TaskResult>, AsyncIterable<OutputEve
     signal?.addEventListener("abort", abort, { once: true });
     try {
       if (signal?.aborted === true) throw this.abort();
-      const exit = await this.hear(listen(this.listening.signal), started);
+      const end = await this.hear(listen(this.listening.signal), started);
       this.ended = true;
       this.hub.end();
-      return this.settle((await started.promise).id, exit);
+      return this.settle((await started.promise).id, end);
     } catch (error) {
       const cause = this.listening.signal.aborted ? (this.gaveUp ?? error) : error;
       started.reject(cause);
@@ -177,29 +178,30 @@ export class RunningTask implements Promise<TaskResult>, AsyncIterable<OutputEve
     }
   }
 
-  private async hear(events: AsyncIterable<TaskEvent>, started: Deferred<TaskStarted>): Promise<Exit> {
-    let exit: Exit | undefined;
+  private async hear(events: AsyncIterable<TaskEvent>, started: Deferred<TaskStarted>): Promise<EndEvent> {
+    let end: EndEvent | undefined;
     try {
       for await (const event of events) {
-        if (event.kind === "exit") exit = event.exit;
+        if (event.kind === "exit") end = event;
         else if (event.kind === "started") started.resolve(toStarted(event.started));
         else await this.hub.publish(event);
       }
     } catch (error) {
       // Nothing comes after the exit: a stream that fails then has said all.
-      if (exit === undefined) throw error;
+      if (end === undefined) throw error;
     }
-    if (exit === undefined) throw localError("INTERNAL", "the daemon ended the stream without an exit");
-    return exit;
+    if (end === undefined) throw localError("INTERNAL", "the daemon ended the stream without an exit");
+    return end;
   }
 
-  private settle(id: string, exit: Exit): TaskResult {
+  private settle(id: string, { exit, files }: EndEvent): TaskResult {
     const { stdout, stderr } = this.hub.kept;
     const end = toTaskEnd(exit);
     const result: TaskResult = {
       ...end,
       id,
       canceled: end.failed && this.canceled,
+      files,
       stdout: stdout.toString(),
       stderr: stderr.toString(),
       stdoutTruncated: stdout.truncated,
@@ -210,7 +212,9 @@ export class RunningTask implements Promise<TaskResult>, AsyncIterable<OutputEve
   }
 
   private abort(): StockadeError {
-    const error = localError("CANCELLED", "the caller has given up", this.parts.signal?.reason);
+    const error = localError("CANCELLED", "the caller has given up", {
+      cause: this.parts.signal?.reason,
+    });
     this.canceled = true;
     this.giveUp(error);
     if (this.parts.onSignal === "leave") this.listening.abort();
@@ -244,21 +248,7 @@ export class RunningTask implements Promise<TaskResult>, AsyncIterable<OutputEve
   }
 }
 
-interface Deferred<Value> {
-  readonly promise: Promise<Value>;
-  readonly resolve: (value: Value) => void;
-  readonly reject: (error: unknown) => void;
-}
-
-function deferred<Value>(): Deferred<Value> {
-  let resolve!: (value: Value) => void;
-  let reject!: (error: unknown) => void;
-  const promise = new Promise<Value>((onResolve, onReject) => {
-    resolve = onResolve;
-    reject = onReject;
-  });
-  return { promise, resolve, reject };
-}
+type EndEvent = Extract<TaskEvent, { readonly kind: "exit" }>;
 
 function toStarted({ id, pid, unenforced, effective }: RunStarted): TaskStarted {
   return { id, pid, unenforced, effective };

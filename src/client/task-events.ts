@@ -2,31 +2,36 @@
 import type { ClientReadableStream } from "@grpc/grpc-js";
 
 import type { Exit, RunRequest, RunResponse, RunStarted } from "../gen/executor/v1/executor.js";
-import { StockadeError } from "./error.js";
+import { localError, StockadeError } from "./error.js";
 import {
   isServiceError,
   nameOf,
   type LogEvent,
-  type LogsOptions,
   type OutputEvent,
+  type OutputOptions,
   type OutputStreamName,
 } from "./logs.js";
-import { isCutOff } from "./retry.js";
+import { isCutOff, retried } from "./retry.js";
+import { ReceivedFiles, type TaskFile } from "./task-files.js";
 
-/** What is heard of a task; the exit is the last. */
+/** What is heard of a task; the exit is the last, with the files that were asked for. */
 export type TaskEvent =
   | { readonly kind: "started"; readonly started: RunStarted }
   | OutputEvent
-  | { readonly kind: "exit"; readonly exit: Exit };
+  | { readonly kind: "exit"; readonly exit: Exit; readonly files: readonly TaskFile[] };
 
 /** What of a client a task is followed by. */
 export interface TaskCalls {
+  /** How long a call that can be repeated is, in milliseconds. */
+  readonly retryMs: number;
   openRun(request: RunRequest): ClientReadableStream<RunResponse>;
   /** Over lost connections. */
-  output(id: string, options: LogsOptions): AsyncIterable<LogEvent>;
+  output(id: string, options: OutputOptions): AsyncIterable<LogEvent>;
   /** The same. */
   wait(id: string, signal: AbortSignal): Promise<Exit>;
-  /** The same, for a while. */
+  /** Whether the task is on record. */
+  has(id: string, signal: AbortSignal): Promise<boolean>;
+  /** Over lost connections, for a while. */
   forceStop(id: string): Promise<void>;
   stop(id: string, options: StopOptions): Promise<void>;
 }
@@ -39,8 +44,8 @@ export interface StopOptions {
 }
 
 /**
- * Runs a task. What fails before it has started throws: nobody could tell whether a second attempt would be a second
- * task. From then on Logs goes on where Run was cut off.
+ * Runs a task. Until it has started the request is made again where it is cut off: by its request_id it is the same task.
+ * From then on Logs goes on where Run was cut off.
  */
 export async function* runTask(
   calls: TaskCalls,
@@ -49,37 +54,83 @@ export async function* runTask(
   signal: AbortSignal,
 ): AsyncGenerator<TaskEvent, void, undefined> {
   const heard = new Heard();
+  const attempt = (): Promise<AsyncIterable<TaskEvent>> =>
+    begun(oneRun(calls.openRun(request), heard, signal));
   try {
-    for await (const event of oneRun(calls.openRun(request), heard, signal)) yield event;
+    yield* await retried(attempt, { retryMs: calls.retryMs, signal });
     return;
   } catch (error) {
     if (heard.id === undefined || signal.aborted || !isCutOff(error)) throw error;
   }
-  yield* followTask(calls, heard.id, { from: { offsets: heard.offsets }, heartbeatMs, signal });
+  const { id, offsets } = heard;
+  const rest = followTask(calls, id, { from: { offsets }, heartbeatMs, retryMs: Infinity, signal });
+  for await (const event of rest) {
+    if (event.kind !== "exit" || request.collect.length === 0) yield event;
+    else yield { ...event, files: await filesOf(calls, request, id, signal) };
+  }
 }
 
 /** Follows a task that is there. */
 export async function* followTask(
   calls: TaskCalls,
   id: string,
-  options: LogsOptions & { readonly signal: AbortSignal },
+  options: OutputOptions & { readonly signal: AbortSignal },
 ): AsyncGenerator<TaskEvent, void, undefined> {
   try {
     for await (const event of calls.output(id, { ...options, follow: true })) {
-      if (event.kind !== "begin") yield event;
+      if (event.kind === "exit") yield { ...event, files: [] };
+      else if (event.kind !== "begin") yield event;
     }
     return;
   } catch (error) {
     if (!(error instanceof StockadeError && error.reason === "LOG_GONE")) throw error;
   }
   // Somebody has removed the log; how the task ends is known without it.
-  yield { kind: "exit", exit: await calls.wait(id, options.signal) };
+  yield { kind: "exit", exit: await calls.wait(id, options.signal), files: [] };
+}
+
+/**
+ * The files of a task that has ended, by its request once more: that names the task, which does not run a second time. But
+ * where its record has gone it would, so that is looked for before.
+ */
+async function filesOf(
+  calls: TaskCalls,
+  request: RunRequest,
+  id: string,
+  signal: AbortSignal,
+): Promise<readonly TaskFile[]> {
+  const attempt = async (): Promise<readonly TaskFile[]> => {
+    if (!(await calls.has(id, signal))) return request.collect.map(({ path }) => ({ path, error: "ESTALE" }));
+    const heard = new Heard();
+    // Not detached: a task that is another one after all ends with this call.
+    const again = { ...request, outputMaxBytes: 0n, detachOnDisconnect: false };
+    for await (const event of oneRun(calls.openRun(again), heard, signal)) {
+      if (heard.id !== id) break;
+      if (event.kind === "exit") return event.files;
+    }
+    throw localError("INTERNAL", "the daemon ended the stream without an exit");
+  };
+  return retried(attempt, { retryMs: Infinity, signal });
+}
+
+/** Resolves when the first event has come; that is the first of what is answered, too. */
+async function begun(events: AsyncGenerator<TaskEvent>): Promise<AsyncIterable<TaskEvent>> {
+  const first = await events.next();
+  return (async function* () {
+    try {
+      if (first.done !== true) yield first.value;
+      yield* events;
+    } finally {
+      await events.return(undefined);
+    }
+  })();
 }
 
 /** What has been heard of a task so far. */
 class Heard {
   id: string | undefined;
   readonly offsets: Record<OutputStreamName, bigint> = { stdout: 0n, stderr: 0n };
+  readonly files = new ReceivedFiles();
 }
 
 async function* oneRun(
@@ -105,7 +156,7 @@ async function* oneRun(
   }
 }
 
-/** Undefined: a heartbeat, a file, which nobody has asked for, or what a newer daemon says. */
+/** Undefined: what is told with the exit, a heartbeat, or what a newer daemon says. */
 function toTaskEvent({ event }: RunResponse, heard: Heard): TaskEvent | undefined {
   switch (event?.$case) {
     case "started":
@@ -125,9 +176,13 @@ function toTaskEvent({ event }: RunResponse, heard: Heard): TaskEvent | undefine
       return { kind: "gap", stream, offset, sizeBytes };
     }
     case "exit":
-      return { kind: "exit", exit: event.value };
+      return { kind: "exit", exit: event.value, files: heard.files.all() };
     case "file":
+      heard.files.begin(event.value);
+      return undefined;
     case "fileData":
+      heard.files.append(event.value);
+      return undefined;
     case "heartbeat":
     case undefined:
       return undefined;

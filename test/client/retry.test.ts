@@ -42,6 +42,23 @@ it.each([
   ["STOPPING", STOPPING, true],
   ["what the daemon has refused", REFUSED, false],
   ["a reset of HTTP/2", localError("INTERNAL", "RST_STREAM"), true],
+  [
+    "a certificate that is not trusted",
+    localError(
+      "UNAVAILABLE",
+      "No connection established. Last error: Error: self-signed certificate. Resolution note: ",
+    ),
+    false,
+  ],
+  [
+    "a server that refuses ours",
+    localError(
+      "UNAVAILABLE",
+      "No connection established. Last error: Error: tlsv13 alert certificate required. Resolution note: ",
+    ),
+    true,
+  ],
+  ["a client that is closed", localError("CANCELLED", "closed", { reason: "CLIENT_CLOSED" }), false],
   ["a deadline", localError("DEADLINE_EXCEEDED", "too late"), false],
   ["a defect of the daemon", new StockadeError(toServiceError(new Error("x"))), false],
   ["a defect of ours", new TypeError("x"), false],
@@ -67,6 +84,31 @@ it("without time for it no call is made again", async () => {
   expect(call.calls).toBe(1);
 });
 
+it("one that is answered by what is no daemon is made again a few times, however much time there is", async () => {
+  const odd = localError("INTERNAL", "Received HTTP status code 400");
+  const call = failing(...Array.from({ length: 20 }, () => odd));
+  await expect(retried(call.attempt, { retryMs: Infinity, signal: undefined })).rejects.toBe(odd);
+  expect(call.calls).toBe(5);
+});
+
+it.each([
+  ["was connected: to be cut off then is another loss", "Connection dropped", 3],
+  ["has found nobody, and is no reason to go on", "No connection established. Last error: ETIMEDOUT", 1],
+])("an attempt that took long %s", async (_name, message, calls) => {
+  const clock = jest.spyOn(Date, "now").mockReturnValue(0);
+  let made = 0;
+  const attempt = (): Promise<never> => {
+    clock.mockReturnValue(++made * 60_000);
+    return Promise.reject(made < 3 ? localError("UNAVAILABLE", message) : REFUSED);
+  };
+  try {
+    await expect(retried(attempt, { retryMs: 1_000, firstRetryMs: 0 })).rejects.toBeInstanceOf(StockadeError);
+  } finally {
+    clock.mockRestore();
+  }
+  expect(made).toBe(calls);
+});
+
 it("who gives up is told at once, in a pause too", async () => {
   const caller = new AbortController();
   let calls = 0;
@@ -82,7 +124,7 @@ it("who gives up is told at once, in a pause too", async () => {
 });
 
 it("an error of the client itself has a code, and no reason", () => {
-  const error = localError("CANCELLED", "given up", new Error("why"));
+  const error = localError("CANCELLED", "given up", { cause: new Error("why") });
   expect(error).toMatchObject({
     code: "CANCELLED",
     reason: undefined,

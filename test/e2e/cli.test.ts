@@ -1,7 +1,16 @@
 /** The verbs of `stockade`, as people and scripts have them: the real program against a real daemon. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join, resolve } from "node:path";
 
 import { isRoot, TestDaemon } from "../support/daemon";
@@ -51,11 +60,21 @@ interface Program {
   says(text: string): Promise<void>;
 }
 
-function start(args: readonly string[], env: Record<string, string> = {}): Program {
+interface Surroundings {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** The standard input; default: nothing. */
+  readonly input?: string | Uint8Array;
+}
+
+function start(args: readonly string[], { env = {}, cwd, input = "" }: Surroundings = {}): Program {
   const child = spawn(STOCKADE, args, {
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
+    cwd,
     env: { ...process.env, STOCKADE_HOST: daemon.daemon.address, ...env },
   });
+  // A program that does not read to the end is free to.
+  child.stdin.on("error", () => undefined).end(input);
   let [stdout, stderr] = ["", ""];
   child.stdout.setEncoding("latin1").on("data", (text: string) => (stdout += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
@@ -112,7 +131,7 @@ describe("run", () => {
     const flags = ["-e", "A=b=c", "-e", "FROM_HERE", "-w", "/tmp", "-v", `${scratch.path}:/seen:ro`];
     const program = start(
       [...RUN, ...flags, "--timeout", "1m", "sh", "-c", 'echo "$A $FROM_HERE $(pwd)"; cat /seen/file'],
-      { FROM_HERE: "here" },
+      { env: { FROM_HERE: "here" } },
     );
     expect(await program.ended).toEqual({ code: 0, stdout: "b=c here /tmp\nof the host\n", stderr: "" });
   });
@@ -152,6 +171,89 @@ describe("run", () => {
     const { code, stdout } = await sh("echo hi; exit 3", "--output", "json");
     expect(code).toBe(3);
     expect(JSON.parse(stdout)).toMatchObject({ exitCode: 3, reason: "EXITED", stdout: "hi\n", failed: true });
+  });
+
+  it("-i passes the standard input on, byte for byte; without it there is none", async () => {
+    const input = Buffer.from([0, 255, 10, 27, 91, 51, 49, 109]);
+    const { stdout, stderr, code } = await start([...RUN, "-i", "cat"], { input }).ended;
+    expect({ stdout, stderr, code }).toEqual({ stdout: input.toString("latin1"), stderr: "", code: 0 });
+    expect((await start([...RUN, "wc", "-c"], { input }).ended).stdout).toBe("0\n");
+    const most = Buffer.alloc(4_190_000, "x");
+    expect((await start([...RUN, "--interactive", "wc", "-c"], { input: most }).ended).stdout).toBe(
+      "4190000\n",
+    );
+  });
+
+  it.each([4 * 1024 * 1024 + 1, 4 * 1024 * 1024])(
+    "a standard input of %d bytes is more than there is room for, and that is said",
+    async (size) => {
+      const { code, stdout, stderr } = await start([...RUN, "-i", "cat"], { input: Buffer.alloc(size) })
+        .ended;
+      expect({ code, stdout }).toEqual({ code: 125, stdout: "" });
+      expect(stderr).toMatch(/^stockade: .*4 MiB.*--volume.*\n$/);
+    },
+  );
+
+  it("--file brings a file along, with its permissions", async () => {
+    writeFileSync(join(scratch.path, "tool"), "#!/bin/sh\necho tool of $(pwd)\n");
+    chmodSync(join(scratch.path, "tool"), 0o755);
+    const files = ["--file", `${scratch.path}/tool:/local/bin/`, "--file", `tool:/alloc/data/copy`];
+    const said = await start([...RUN, ...files, "sh", "-c", "/local/bin/tool && cat /alloc/data/copy"], {
+      cwd: scratch.path,
+    }).ended;
+    expect(said).toEqual({ code: 0, stdout: "tool of /local\n#!/bin/sh\necho tool of $(pwd)\n", stderr: "" });
+  });
+
+  it("--collect writes files of the task here, and says which are not there", async () => {
+    const into = mkdtempSync(join(scratch.path, "collected-"));
+    const script = "echo one >/local/a; echo two >/alloc/data/b; chmod 600 /alloc/data/b; exit";
+    const flags = ["--collect", "/local/a", "--collect", "/alloc/data/b:other"];
+    const said = await start([...RUN, ...flags, "sh", "-c", `${script} 4`], { cwd: into }).ended;
+    expect(said).toEqual({ code: 4, stdout: "", stderr: "" });
+    expect(readFileSync(join(into, "a"), "utf8")).toBe("one\n");
+    expect(readFileSync(join(into, "other"), "utf8")).toBe("two\n");
+    expect(statSync(join(into, "other")).mode & 0o777).toBe(0o600);
+
+    const more = ["--overwrite", "--collect-max", "2", "--collect", "/local/a", "--collect", "/local/none"];
+    const partly = await start([...RUN, ...more, "sh", "-c", script], { cwd: into }).ended;
+    expect(partly).toEqual({
+      code: 125,
+      stdout: "",
+      stderr:
+        "stockade: of '/local/a' only 2 of 4 bytes are collected; see --collect-max\n" +
+        "stockade: '/local/none' is not collected: it is not there\n",
+    });
+    expect(readFileSync(join(into, "a"), "utf8")).toBe("on");
+    const asked = ["--output", "json", "--overwrite", "--collect", "/local/a:./"];
+    const { stdout } = await start([...RUN, ...asked, "sh", "-c", script], { cwd: into }).ended;
+    const files = [{ path: "/local/a", mode: 0o644, sizeBytes: 4, truncated: false, writtenTo: "a" }];
+    expect(JSON.parse(stdout)).toMatchObject({ exitCode: 0, files });
+    expect(readdirSync(into).sort()).toEqual(["a", "other"]);
+  });
+
+  it("--collect goes through no link that is there, and replaces only what it is told to", async () => {
+    const into = mkdtempSync(join(scratch.path, "links-"));
+    writeFileSync(join(into, "precious"), "mine");
+    symlinkSync(join(into, "precious"), join(into, "link"));
+    symlinkSync(join(into, "absent"), join(into, "dangling"));
+    for (const name of ["precious", "link", "dangling"]) {
+      const refused = await start([...RUN, "--collect", `/local/x:${into}/${name}`, "echo", "ran"]).ended;
+      expect(refused).toMatchObject({ code: 125, stdout: "" });
+      expect(refused.stderr).toContain("--overwrite replaces it");
+    }
+    const flags = ["--overwrite", "--collect", `/local/x:${into}/link`];
+    expect((await sh("echo new >/local/x", ...flags)).code).toBe(0);
+    expect(readFileSync(join(into, "precious"), "utf8")).toBe("mine");
+    expect(lstatSync(join(into, "link")).isFile()).toBe(true);
+    expect(readFileSync(join(into, "link"), "utf8")).toBe("new\n");
+    expect(readdirSync(into).sort()).toEqual(["dangling", "link", "precious"]);
+  });
+
+  it("as a table how it ended comes beside the output", async () => {
+    const { code, stdout, stderr } = await sh("echo hi; exit 3", "--output", "table");
+    expect({ code, stdout }).toEqual({ code: 3, stdout: "hi\n" });
+    expect(stderr).toMatch(/^WHAT +IS\nreason +exited\nexit code +3\n/);
+    expect(stderr).toMatch(/^duration +\d+\.\d{3} s$/m);
   });
 
   it("Ctrl-C asks the task, which may end as it likes", async () => {
@@ -198,7 +300,7 @@ describe("run", () => {
   });
 
   it("whoever stops reading ends it, without a word", async () => {
-    const program = start([...RUN, "yes"]);
+    const program = start([...RUN, "sh", "-c", "while :; do echo y; done"]);
     await program.says("y\n");
     program.child.stdout?.destroy();
     const { code, stderr } = await program.ended;
@@ -224,14 +326,29 @@ it.each([
   [["run", "--network", "mine", "true"], "--network is none or host"],
   [["run", "-v", "/etc", "true"], "--volume takes SRC:DST"],
   [["run", "-e", "=x", "true"], "--env takes"],
-  [["run", "--output", "yaml", "true"], "--output is json"],
+  [["run", "--output", "yaml", "true"], "--output is json or table"],
   [["run", "--rm", "-d", "true"], "--rm does not go with --detach"],
+  [["run", "--collect", "/local/x", "-d", "true"], "--collect does not go with --detach"],
+  [["run", "--collect", "x", "true"], "--collect takes TASKPATH"],
+  [["run", "--collect", "/local/", "true"], "--collect takes TASKPATH"],
+  [["run", "--collect", "/local/x:/no/such/y", "true"], "there is no directory '/no/such'"],
+  [
+    ["run", "--collect", "/local/x:/tmp", "--collect", "/alloc/x:/tmp/", "true"],
+    "--collect has '/tmp/x' twice",
+  ],
+  [["run", "--collect", "/etc/x:/tmp", "true"], "does not lie below /local or /alloc"],
+  [["run", "--collect", "/local/x:/tmp", "--collect-max", "2g", "true"], "max_bytes must be 1 to"],
+  [["run", "--collect", "/local/x:/tmp", "--collect-max", "big", "true"], "must be bytes"],
+  [["run", "--file", "x", "true"], "--file takes SRC:DST"],
+  [["run", "--file", "/no/such:/local/x", "true"], "'/no/such' cannot be read"],
+  [["run", "--file", "/tmp:/local/x", "true"], "'/tmp' cannot be read"],
+  [["run", "--file", "/etc/passwd:/etc/x", "true"], "does not lie below /local"],
   [["run", "--no-such-flag", "true"], "unknown option '--no-such-flag'"],
   [["run"], "which command is to run?"],
   [["fly"], "there is no verb 'fly'"],
   [["--fly", "ps"], "unknown option '--fly'"],
   [["ps", "x"], "ps takes no arguments"],
-  [["ps", "-o", "xml"], "--output is table or json"],
+  [["ps", "-o", "xml"], "--output is json or table"],
   [["logs"], "which task is meant?"],
   [["logs", "-n", "x", "a"], "--tail takes a number"],
   [["wait", "a", "b"], "one task at a time"],
@@ -251,6 +368,17 @@ it("a daemon that is not there is named, with what to do", async () => {
     `stockade: the daemon cannot be reached at unix:${scratch.path}/none.sock: is it running? start it with 'stockaded', or name another with --host\n`,
   );
 });
+
+it.each(["logs", "wait", "stop", "rm", "inspect"])(
+  "%s of a full id on a daemon that is not there fails at once",
+  async (verb) => {
+    const id = "CGROUP:/stockade/01a2242e-0000-7000-8000-000000000000";
+    const flags = verb === "logs" ? ["-f"] : [];
+    const said = await stockade("--host", `unix:${scratch.path}/none.sock`, verb, ...flags, id);
+    expect(said).toMatchObject({ code: 125, stdout: "" });
+    expect(said.stderr).toContain("is it running?");
+  },
+);
 
 it("each verb has its help", async () => {
   const { code, stdout } = await stockade("--help");
@@ -294,8 +422,23 @@ it("a task that was left is found, followed, waited for and removed", async () =
   expect(JSON.parse((await stockade("wait", uuid, "--output", "json")).stdout)).toMatchObject({
     exitCode: 4,
   });
+  expect((await stockade("wait", uuid, "-o", "table")).stdout).toMatch(/^exit code +4$/m);
+  const inspected = await stockade("inspect", "-o", "table", uuid);
+  expect(inspected.stdout).toMatch(/^state +ended\nlabel +who=me\nreason +exited\nexit code +4\n/m);
   expect(await stockade("rm", uuid)).toEqual({ code: 0, stdout: `${id}\n`, stderr: "" });
   expect((await stockade("inspect", id)).code).toBe(125);
+});
+
+it.each([
+  ["a terminal", {}, "\u001b[1mWHAT   "],
+  ["a terminal whose reader wants none", { NO_COLOR: "1" }, "WHAT   "],
+])("colour comes to %s", async (_name, env, begin) => {
+  const surroundings = { ...process.env, STOCKADE_HOST: daemon.daemon.address, NO_COLOR: "", ...env };
+  const terminal = spawn("script", ["-qec", `${STOCKADE} info`, "/dev/null"], { env: surroundings });
+  let shown = "";
+  terminal.stdout.on("data", (data: Buffer) => (shown += data.toString()));
+  await once(terminal, "close");
+  expect(shown.startsWith(begin)).toBe(true);
 });
 
 it("--rm leaves no record", async () => {

@@ -82,6 +82,88 @@ it("connections that are cut anywhere cost no byte, and none comes twice", async
   expect(proxy.cuts).toBeGreaterThan(3);
 });
 
+/** Cuts a connection after each of so many bytes, and lets the next ones be. */
+function cutAfter(bytes: readonly number[]): () => number {
+  const left = [...bytes];
+  return () => left.shift() ?? Infinity;
+}
+
+it.each(["keep", "end"] as const)(
+  "a run whose answer is lost, wherever it was cut off, is made again and runs once (%s)",
+  async (onDisconnect) => {
+    for (const bytes of [1, 30, 60, 90, 120, 150, 180, 210, 250, 300]) {
+      await using proxy = await CuttingProxy.start(socketOf(daemon), cutAfter([bytes, bytes + 1]));
+      using client = connect(proxy.address);
+      const name = daemon.freshName();
+      const result = await client.run(["sh", "-c", "echo x >>/alloc/data/ran; cat /alloc/data/ran"], {
+        labels: { once: name },
+        onDisconnect,
+        reject: false,
+        allowUnenforced: !isRoot(),
+      });
+      const tasks = [];
+      for await (const task of client.listAll({ labels: { once: name } })) tasks.push(task.id);
+      expect(tasks).toEqual([result.id]);
+      // A task that is to end with its connection may have.
+      const ends = onDisconnect === "keep" ? ["EXITED"] : ["EXITED", "FORCE_STOPPED"];
+      expect(ends).toContain(result.reason);
+      if (result.reason === "EXITED") expect(result.stdout).toBe("x\n");
+    }
+  },
+);
+
+it("a run that begins while the daemon is away begins when it is back", async () => {
+  using client = connect(daemon.daemon.address);
+  await daemon.end("SIGKILL");
+  const task = client.run(["echo", "back"], { allowUnenforced: !isRoot() });
+  await daemon.startAgain();
+  expect((await task).stdout).toBe("back\n");
+});
+
+it("what is to be collected is, of a task whose daemon was restarted", async () => {
+  using client = connect(daemon.daemon.address);
+  const task = client.run(["sh", "-c", COUNT.replace("exit 6", "echo done >/local/out; exit 6")], {
+    collect: { "/local/out": "1k", "/local/none": "1k" },
+    reject: false,
+    allowUnenforced: !isRoot(),
+  });
+  for await (const line of task.lines()) if (line === "50") await daemon.restart("SIGKILL");
+  const { exitCode, stdout, files } = await task;
+  expect({ exitCode, stdout }).toEqual({ exitCode: 6, stdout: COUNTED });
+  expect(files).toEqual([
+    { path: "/local/out", mode: 0o644, sizeBytes: 5, content: Buffer.from("done\n"), truncated: false },
+    { path: "/local/none", error: "ENOENT" },
+  ]);
+});
+
+it("what was to be collected of a task that is no longer on record is not, and nothing runs again", async () => {
+  await using proxy = await CuttingProxy.start(socketOf(daemon), () => Infinity);
+  using client = connect(proxy.address);
+  const labels = { gone: daemon.freshName() };
+  const task = client.run(["head", "-c", "50000000", "/dev/zero"], {
+    labels,
+    onDisconnect: "keep",
+    collect: { "/local/out": "1k" },
+    maxBuffer: 0,
+    allowUnenforced: !isRoot(),
+  });
+  const id = await task.id;
+  proxy.cut();
+  let bytes = 0;
+  for await (const event of task) {
+    if (event.kind !== "chunk") continue;
+    const before = bytes;
+    bytes += event.data.length;
+    // So much was not on its way when the connection was cut: Logs sends it, and the exit is not heard of yet.
+    if (before >= 20_000_000 || bytes < 20_000_000) continue;
+    await daemon.client.wait(id);
+    await daemon.client.delete(id);
+  }
+  expect(bytes).toBe(50_000_000);
+  expect((await task).files).toEqual([{ path: "/local/out", error: "ESTALE" }]);
+  expect((await client.list({ labels })).tasks).toEqual([]);
+});
+
 it("a cut connection ends a task that is to live no longer, and its handle says so", async () => {
   await using proxy = await CuttingProxy.start(socketOf(daemon), () => Infinity);
   using client = connect(proxy.address);

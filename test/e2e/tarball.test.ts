@@ -1,6 +1,6 @@
 /** The package as its users have it: packed, unpacked, and imported in each way, with what it depends on and nothing else. */
 import { execFile, execFileSync } from "node:child_process";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
 
@@ -74,12 +74,46 @@ it.each([
   expect(stdout).toMatch(/^3 works\ntrue (NOT_FOUND|INVALID_ARGUMENT) function 4\n$/);
 });
 
-it("both ways are one package: an error of one is an instance of the other's class", async () => {
+it("each way has modules of its own kind, with the same names", async () => {
   const text = `import { createRequire } from "node:module";
-import { StockadeError } from "stockade/client";
-console.log(StockadeError === createRequire(import.meta.url)("stockade/client").StockadeError);`;
-  writeFileSync(join(project, "same.mjs"), text);
-  expect((await run("node", ["same.mjs"], { cwd: project })).stdout).toBe("true\n");
+import * as esm from "stockade/client";
+const require = createRequire(import.meta.url);
+const names = Object.keys(require("stockade/client")).filter((name) => name !== "__esModule");
+console.log(import.meta.resolve("stockade/client").split("node_modules").at(-1));
+console.log(require.resolve("stockade/client").split("node_modules").at(-1));
+console.log(Object.keys(esm).sort().join() === names.sort().join(), names.length > 50);`;
+  writeFileSync(join(project, "ways.mjs"), text);
+  const { stdout } = await run("node", ["ways.mjs"], { cwd: project });
+  expect(stdout.split("\n").slice(0, 3)).toEqual([
+    "/stockade/dist/esm/client/index.js",
+    "/stockade/dist/js/client/index.js",
+    "true true",
+  ]);
+  // An ES module, whatever a bundler makes of a folder's name: it can export by no other means.
+  const entry = readFileSync(join(modules, "stockade/dist/esm/client/index.js"), "utf8");
+  expect(entry).toMatch(/^export /m);
+  expect(entry).not.toMatch(/require\(|exports\./);
+});
+
+it("an error of one way is an instance of the other's class, and of no class that is derived from it", async () => {
+  const text = `import { createRequire } from "node:module";
+import * as esm from "stockade/client";
+const cjs = createRequire(import.meta.url)("stockade/client");
+for (const [from, to] of [[esm, cjs], [cjs, esm]]) {
+  const client = from.connect(process.argv[2]);
+  const refused = await client.wait("CGROUP:/no/such").catch((error) => error);
+  const failed = await client.run(["false"], { allowUnenforced: ${!isRoot()} }).catch((error) => error);
+  class Derived extends to.StockadeError {}
+  console.log(
+    refused instanceof to.StockadeError, failed instanceof to.TaskFailedError,
+    refused instanceof to.TaskFailedError, refused instanceof Derived, null instanceof to.StockadeError,
+    from.StockadeError === to.StockadeError,
+  );
+  client.close();
+}`;
+  writeFileSync(join(project, "both.mjs"), text);
+  const { stdout } = await run("node", ["both.mjs", daemon.daemon.address], { cwd: project });
+  expect(stdout).toBe("true true false false false false\n".repeat(2));
 });
 
 /** What a strict user writes; the types that it names have to come out right. */

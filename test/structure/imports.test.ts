@@ -48,6 +48,8 @@ const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   "cli/own-daemon.ts": ["files", "programs"],
   // Certificates, keys and tokens that flags name.
   "cli/host.ts": ["files"],
+  // What `stockade run` brings along and collects.
+  "cli/local-files.ts": ["files"],
   // The launcher, once, before the daemon takes its first task.
   "host/helper/launcher.ts": ["programs"],
   // The helper that tries an idmapped mount, once, before the daemon takes its first task.

@@ -6,6 +6,7 @@ import { parseMixed } from "../flags.js";
 import { toLabels } from "../labels.js";
 import { OUTPUT_FLAG, toOutputForm } from "../output-form.js";
 import { printableJson } from "../printable.js";
+import { stateInWords } from "../state.js";
 import { table } from "../table.js";
 import { uuidOf } from "../task-name.js";
 import { UsageError } from "../usage-error.js";
@@ -58,12 +59,8 @@ function row({ id, allocId, taskName, state, exit, configuredAt, labels }: Task)
     uuidOf(id),
     allocId,
     taskName,
-    end === undefined ? inWords(state) : `ended: ${end.reason.toLowerCase()} (${exitStatus(end)})`,
+    end === undefined ? stateInWords(state) : `ended: ${end.reason.toLowerCase()} (${exitStatus(end)})`,
     made.replace(/\.\d+Z$/, "Z"),
     [...labels].map(([key, value]) => `${key}=${value}`).join(","),
   ];
-}
-
-function inWords(state: TaskState): string {
-  return TaskState[state].replace(/^TASK_STATE_/, "").toLowerCase();
 }

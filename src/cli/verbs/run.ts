@@ -1,47 +1,29 @@
 /** `stockade run`: a task in the foreground, or one that goes on by itself. */
+import { basename } from "node:path";
+
 import {
   TaskFailedError,
-  type MountOption,
+  type FileContent,
   type RunningTask,
   type RunOptions,
   type TaskResult,
 } from "../../client/index.js";
+import { COLLECT_DEFAULT, toCollecting, writeCollected, type Collecting } from "../collected.js";
+import { OUR_FAILURE } from "../complaint.js";
 import type { Context, Verb } from "../context.js";
+import { endRows } from "../end-table.js";
 import { endInWords, exitStatus } from "../exit-status.js";
-import { parseFlags, type FlagValues } from "../flags.js";
+import { parseFlags } from "../flags.js";
 import { onInterrupts } from "../interrupts.js";
-import { toLabels } from "../labels.js";
+import { readInput, readLocalFile } from "../local-files.js";
+import { toOutputForm, type OutputForm } from "../output-form.js";
 import { printableJson } from "../printable.js";
-import { toOutputForm, OUTPUT_FLAG } from "../output-form.js";
+import { RUN_FLAGS, toOptions, type RunFlags } from "../run-flags.js";
+import { table } from "../table.js";
 import { UsageError } from "../usage-error.js";
 import { write, writeOutput } from "../write.js";
 
-const FLAGS = {
-  "allow-unenforced": { type: "boolean" },
-  alloc: { type: "string" },
-  "cpu-shares": { type: "string", short: "c" },
-  "cpu-time": { type: "string" },
-  cpus: { type: "string" },
-  "cpuset-cpus": { type: "string" },
-  detach: { type: "boolean", short: "d" },
-  env: { type: "string", short: "e", multiple: true },
-  group: { type: "string" },
-  label: { type: "string", short: "l", multiple: true },
-  memory: { type: "string", short: "m" },
-  "memory-reservation": { type: "string" },
-  name: { type: "string" },
-  network: { type: "string" },
-  pids: { type: "string" },
-  "pids-limit": { type: "string" },
-  rm: { type: "boolean" },
-  timeout: { type: "string" },
-  user: { type: "string", short: "u" },
-  volume: { type: "string", short: "v", multiple: true },
-  workdir: { type: "string", short: "w" },
-  ...OUTPUT_FLAG,
-} as const;
-
-type Flags = FlagValues<typeof FLAGS>;
+const TITLES = ["WHAT", "IS"];
 
 export const run: Verb = {
   synopsis: "run [flags] COMMAND [ARG…]",
@@ -65,32 +47,70 @@ export const run: Verb = {
       --name NAME          no other task of this name can run in its alloc
   -l, --label K=V          what it is known by, and found by ps
       --alloc NAME         the directory that tasks of one alloc share
+  -i, --interactive        pass the standard input on, to its end: 4 MiB at most
+      --file SRC:DST       a file that it brings along, below /local or /alloc/data
+      --collect SRC[:DST]  a file of /local or /alloc that is written here once it has
+                           ended, at DST or in that directory (default: this one)
+      --collect-max SIZE   so much of each (default: 64m; at most 1g)
+      --overwrite          replace files that --collect finds here
   -d, --detach             print its id, and leave it
       --rm                 remove its record and output once it has ended
       --allow-unenforced   run it where not all of this can be enforced
-      --output json        print how it ended, with its output, instead of the output
+  -o, --output json|table  print how it ended: as JSON, with its output, instead of the
+                           output; as a table, to stderr
 
 Ctrl-C asks the task to end, as SIGINT does; a second one kills it; with a third
 one the program ends in any case. Exit status: the task's, or 128 and the number
-of the signal that it died of; 125: we failed; 126: the command cannot be
-executed; 127: it is not there.
+of the signal that it died of; 125: we failed, or a file was not collected;
+126: the command cannot be executed; 127: it is not there.
 `,
   async run(argv, context) {
-    const { flags, rest } = parseFlags(argv, FLAGS);
+    const { flags, rest } = parseFlags(argv, RUN_FLAGS);
     const [program, ...args] = rest;
     if (program === undefined) throw new UsageError("which command is to run?");
-    const options = toOptions(flags, context.env);
-    const form = toOutputForm(flags, ["json"]);
-    if (flags.detach === true) {
-      if (flags.rm === true) throw new UsageError("--rm does not go with --detach: nobody is there to do it");
-      return detached(context, [program, ...args], options);
-    }
-    return foreground(context, [program, ...args], options, {
-      asJson: form === "json",
-      rm: flags.rm === true,
-    });
+    const wanted = toOptions(flags, context.env);
+    const form = toOutputForm(flags);
+    refuseDetached(flags);
+    const collecting = await toCollecting(flags.collect ?? [], flags.overwrite === true);
+    const options = { ...wanted, ...(await brought(flags, context)) };
+    if (flags.detach === true) return detached(context, [program, ...args], options);
+    const most = flags["collect-max"] ?? COLLECT_DEFAULT;
+    const collect = Object.fromEntries([...collecting.destinations.keys()].map((path) => [path, most]));
+    return foreground(
+      context,
+      [program, ...args],
+      { ...options, collect },
+      {
+        form,
+        rm: flags.rm === true,
+        collecting,
+      },
+    );
   },
 };
+
+/** What somebody has to be there for until the end. */
+function refuseDetached(flags: RunFlags): void {
+  if (flags.detach !== true) return;
+  for (const [name, wanted] of [
+    ["--rm", flags.rm],
+    ["--collect", flags.collect],
+  ] as const) {
+    if (wanted !== undefined)
+      throw new UsageError(`${name} does not go with --detach: nobody is there to do it`);
+  }
+}
+
+/** What goes along with it of this host. */
+async function brought(flags: RunFlags, { stdin }: Context): Promise<Pick<RunOptions, "files" | "input">> {
+  const files: Record<string, FileContent> = {};
+  for (const entry of flags.file ?? []) {
+    const [, from, to] = /^(.+):(\/.+)$/.exec(entry) ?? [];
+    if (from === undefined || to === undefined) throw new UsageError(`--file takes SRC:DST: '${entry}'`);
+    files[to.endsWith("/") ? `${to}${basename(from)}` : to] = await readLocalFile(from);
+  }
+  return { files, input: flags.interactive === true ? await readInput(stdin()) : undefined };
+}
 
 async function detached(
   { client, stdout }: Context,
@@ -108,7 +128,11 @@ async function foreground(
   context: Context,
   command: [string, ...string[]],
   options: RunOptions,
-  { asJson, rm }: { readonly asJson: boolean; readonly rm: boolean },
+  {
+    form,
+    rm,
+    collecting,
+  }: { readonly form: OutputForm | undefined; readonly rm: boolean; readonly collecting: Collecting },
 ): Promise<number> {
   const killed = new AbortController();
   const task = context.client.run(command, { ...options, signal: killed.signal, reject: false });
@@ -123,12 +147,15 @@ async function foreground(
   });
   context.stdout.once("close", () => killed.abort());
   try {
-    if (!asJson) await passOn(task, context);
+    if (form !== "json") await passOn(task, context);
     const result = await task;
+    const whole = await writeCollected(result.files, collecting, context);
     if (rm) await context.client.delete(result.id);
-    if (asJson) await write(context.stdout, `${printableJson(result)}\n`);
+    if (form === "json") await write(context.stdout, `${asDocument(result, collecting)}\n`);
+    else if (form === "table") await write(context.stderr, table(TITLES, endRows(result), false));
     else if (!asked.signal.aborted && !result.canceled) await sayEnd(result, context);
-    return exitStatus(result);
+    const status = exitStatus(result);
+    return status === 0 && !whole ? OUR_FAILURE : status;
   } finally {
     interrupts[Symbol.dispose]();
   }
@@ -144,68 +171,15 @@ async function passOn(task: RunningTask, context: Context): Promise<void> {
   }
 }
 
+/** Of files that are written where they are, and not what they hold. */
+function asDocument(result: TaskResult, { destinations }: Collecting): string {
+  const files = result.files.map(({ content, ...file }) => ({
+    ...file,
+    ...(content === undefined ? {} : { writtenTo: destinations.get(file.path) }),
+  }));
+  return printableJson({ ...result, files });
+}
+
 async function sayEnd(result: TaskResult, { stderr }: Context): Promise<void> {
   for (const words of endInWords(result)) await write(stderr, `stockade: ${words}\n`);
-}
-
-function toOptions(flags: Flags, env: Context["env"]): RunOptions {
-  const [user, group] = split(flags.user, ":");
-  return {
-    name: flags.name,
-    alloc: flags.alloc,
-    user,
-    group: flags.group ?? group,
-    workDir: flags.workdir,
-    labels: toLabels(flags.label ?? []),
-    env: toEnv(flags.env ?? [], env),
-    mounts: flags.volume?.map(toMount),
-    network: toNetwork(flags.network),
-    timeout: flags.timeout,
-    cpuTimeLimit: flags["cpu-time"],
-    allowUnenforced: flags["allow-unenforced"],
-    limits: {
-      memory: flags.memory,
-      memoryReservation: flags["memory-reservation"],
-      cpus: toNumber(flags.cpus, "--cpus"),
-      cpuShares: toNumber(flags["cpu-shares"], "--cpu-shares"),
-      cpuset: flags["cpuset-cpus"],
-      pids: toNumber(flags.pids ?? flags["pids-limit"], "--pids"),
-    },
-  };
-}
-
-function split(text: string | undefined, by: string): [string | undefined, string | undefined] {
-  const at = text?.indexOf(by) ?? -1;
-  return at < 0 ? [text, undefined] : [text?.slice(0, at), text?.slice(at + 1)];
-}
-
-function toNumber(text: string | undefined, flag: string): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^(\d+(\.\d*)?|\.\d+)$/.test(text)) throw new UsageError(`${flag} takes a number: '${text}'`);
-  return Number(text);
-}
-
-function toEnv(entries: readonly string[], own: Context["env"]): Map<string, string> {
-  const env = new Map<string, string>();
-  for (const entry of entries) {
-    const [name = "", given] = split(entry, "=");
-    const value = given ?? own[name];
-    if (name === "") throw new UsageError(`--env takes a name and a value: '${entry}'`);
-    if (value !== undefined) env.set(name, value);
-  }
-  return env;
-}
-
-function toMount(volume: string): MountOption {
-  const [source, target, mode, ...more] = volume.split(":");
-  const known = mode === undefined || mode === "ro" || mode === "rw";
-  if (source === undefined || target === undefined || !known || more.length > 0) {
-    throw new UsageError(`--volume takes SRC:DST or SRC:DST:ro: '${volume}'`);
-  }
-  return { source, target, readOnly: mode === "ro" };
-}
-
-function toNetwork(mode: string | undefined): "none" | "host" | undefined {
-  if (mode === undefined || mode === "none" || mode === "host") return mode;
-  throw new UsageError(`--network is none or host: '${mode}'`);
 }
