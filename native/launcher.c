@@ -425,18 +425,20 @@ static void take_signal(uint64_t task, const uint8_t *body, size_t size)
 
 /*
  * An earlier launcher's init can be in that one's user namespace, where this one has no capability: there its own
- * user may, who is one of this one's too.
+ * user may, who is one of this one's too. The kernel takes whoever has changed his user for one with secrets, and
+ * lets no init of this launcher's join its command's network any more (ptrace(2), setns(2)): so it is told otherwise.
  */
 static void kill_attached(const struct child *child)
 {
 	uid_t own = geteuid();
+	int dumpable = prctl(PR_GET_DUMPABLE);
 
 	if (sys_pidfd_send_signal(child->pidfd, SIGKILL) == 0 || errno != EPERM)
 		return;
 	if (seteuid(child->init_uid) < 0)
 		return;
 	(void)sys_pidfd_send_signal(child->pidfd, SIGKILL);
-	if (seteuid(own) < 0)
+	if (seteuid(own) < 0 || prctl(PR_SET_DUMPABLE, dumpable) < 0)
 		give_up();
 }
 
