@@ -8,7 +8,7 @@ import type { ConfigureFields, Exit } from "../../src/client";
 import { isRoot, TestDaemon, until, type Started } from "../support/daemon";
 import { died, exited, exitOf, forceStopped } from "../support/exits";
 import { Fixtures } from "../support/fixtures";
-import { expectNothingLeft } from "../support/leftovers";
+import { expectNothingLeftSoon } from "../support/leftovers";
 import { RunStream } from "../support/run-stream";
 
 const STOCKADE = resolve(__dirname, "../../dist/bin/stockade");
@@ -23,7 +23,7 @@ beforeAll(async () => {
   daemon = await TestDaemon.start({ ...fixtures.config, end_tasks_on_stop: false });
 });
 
-afterEach(() => expectNothingLeft(daemon));
+afterEach(() => expectNothingLeftSoon(daemon));
 
 afterAll(async () => {
   await daemon.endAll();

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import type { ConfigureFields, ConfigureResponse } from "../../src/client";
 import { failure, isRoot, SLEEPER, TestDaemon, until } from "../support/daemon";
 import { exited } from "../support/exits";
-import { expectNothingLeft } from "../support/leftovers";
+import { expectNothingLeftSoon } from "../support/leftovers";
 import { Random } from "../support/random";
 import { records } from "../support/task-files";
 
@@ -29,7 +29,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await daemon.endAll();
   for await (const { id } of daemon.client.listAll()) await daemon.client.forceStop(id);
-  await expectNothingLeft(daemon);
+  await expectNothingLeftSoon(daemon);
   await daemon[Symbol.asyncDispose]();
 });
 
