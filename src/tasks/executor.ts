@@ -86,9 +86,11 @@ export interface Brought {
   readonly stdin: Uint8Array | undefined;
   /** Until it settles nobody gets the task's name, and its directory, however long the task has ended. Never rejects. */
   readonly nameHeld: Promise<unknown>;
+  /** What else the request holds, so that another is never taken for a repetition of it. */
+  readonly rest: object;
 }
 
-const NOTHING: Brought = { files: [], stdin: undefined, nameHeld: Promise.resolve() };
+const NOTHING: Brought = { files: [], stdin: undefined, nameHeld: Promise.resolve(), rest: {} };
 
 /** A task that is to be made. */
 interface Wanted {
@@ -146,8 +148,8 @@ export class Executor {
     const spec = { ...checked, allocId: allocNameFor(by, checked.allocId) };
     const wanted = { spec, owner: by.identity, brought };
     if (spec.requestId === undefined) return this.make({ ...wanted, mark: undefined }, caller);
-    const { files, stdin } = brought;
-    const digest = await digestOf({ ...input, requestId: undefined, files, stdin });
+    const { files, stdin, rest } = brought;
+    const digest = await digestOf({ ...input, requestId: undefined, files, stdin, ...rest });
     const mark = { id: spec.requestId, digest };
     return this.requests.once(wanted.owner, mark, caller, (allGone) =>
       this.make({ ...wanted, mark }, allGone),

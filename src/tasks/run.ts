@@ -75,9 +75,9 @@ export async function* run(
   by: Caller,
 ): AsyncGenerator<RunEvent, void, undefined> {
   const done = new Deferred<undefined>();
-  const { files, stdin } = request;
+  const { configure, files, stdin, ...rest } = request;
   const { id, unenforced } = await executor
-    .configure(request.configure, caller, by, { files, stdin, nameHeld: done.promise })
+    .configure(configure, caller, by, { files, stdin, nameHeld: done.promise, rest })
     .catch((error: unknown) => Promise.reject(withinField("configure", error) as Error));
   const task = executor.get(id, by);
   let goesOn = false;
