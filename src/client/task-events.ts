@@ -32,8 +32,8 @@ export interface TaskCalls {
   /** Whether the task is on record. */
   has(id: string, signal: AbortSignal): Promise<boolean>;
   /** Over lost connections, for a while. */
-  forceStop(id: string): Promise<void>;
-  stop(id: string, options: StopOptions): Promise<void>;
+  forceStop(id: string, signal?: AbortSignal): Promise<void>;
+  stop(id: string, options: StopOptions, signal?: AbortSignal): Promise<void>;
 }
 
 export interface StopOptions {
