@@ -73,6 +73,7 @@ lint: preflight node_modules/.stamp src/gen/.stamp dist/bin/stockade-helper
 	buf lint
 	buf breaking --against $(CONTRACT)
 	$(API_REFERENCE) | diff docs/api.md -
+	typedoc --options docs/typedoc.json --emit none --logLevel Warn
 	$(C_FORMAT) --dry-run -Werror $(C_FILES)
 	jest test/structure
 

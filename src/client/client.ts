@@ -26,6 +26,7 @@ import {
   type WaitResponse,
 } from "../gen/executor/v1/executor.js";
 import { toConfigureRequest, type ConfigureFields } from "./configure-fields.js";
+import { abortable } from "./abortable.js";
 import { channelParts, type ConnectOptions } from "./connection.js";
 import { parseTimeSpan, toDuration } from "./durations.js";
 import { localError, StockadeError } from "./error.js";
@@ -48,6 +49,7 @@ import {
   type CallSettings,
   type RepeatableCallSettings,
   type UnaryCall,
+  type WaitSettings,
 } from "./unary-call.js";
 
 /** How long one look at the connection may take, in milliseconds. */
@@ -100,14 +102,18 @@ export class StockadeClient implements Disposable {
   }
 
   /** Shutdown in the units of people; resolves too where the task has ended before. Throws a TypeError for a `grace` that cannot be. */
-  async stop(id: string, { signal = "", grace }: StopOptions = {}): Promise<void> {
+  async stop(
+    id: string,
+    { signal = "", grace }: StopOptions = {},
+    settings: CallSettings = {},
+  ): Promise<void> {
     const gracePeriod = grace === undefined ? undefined : toDuration(parseTimeSpan(grace, "grace"));
     try {
-      await this.shutdown({ id, signal, gracePeriod });
+      await this.shutdown({ id, signal, gracePeriod }, settings);
     } catch (error) {
       if (!(error instanceof StockadeError && error.reason === "ENDED")) throw error;
       // It may be on its way only.
-      await this.wait(id, { retryMs: STOP_RETRY_MS });
+      await this.wait(id, { ...settings, retryMs: STOP_RETRY_MS });
     }
   }
 
@@ -178,14 +184,16 @@ export class StockadeClient implements Disposable {
     return attachTo(this.taskCalls(), id, options);
   }
 
-  /** Resolves when the daemon can be reached; rejects after `timeoutMs`, or once the client is closed. */
-  async ready(timeoutMs: number): Promise<void> {
+  /** Resolves when the daemon can be reached; rejects after `timeoutMs`, when `signal` fires, or once the client is closed. */
+  async ready(timeoutMs: number, { signal }: WaitSettings = {}): Promise<void> {
     const end = Date.now() + timeoutMs;
     // In short waits: one that is under way holds the process, closed or not.
     while (!this.closed && Date.now() < end) {
-      if (await this.readyBy(Math.min(end, Date.now() + READY_WAIT_MS))) return;
+      const reached = this.readyBy(Math.min(end, Date.now() + READY_WAIT_MS));
+      if (await abortable(reached, signal)) return;
     }
-    throw new Error(this.closed ? "the client is closed" : "the daemon cannot be reached");
+    if (this.closed) throw clientClosed();
+    throw localError("UNAVAILABLE", "the daemon cannot be reached");
   }
 
   close(): void {
@@ -217,10 +225,10 @@ export class StockadeClient implements Disposable {
             throw error;
           },
         ),
-      forceStop: async (id) => {
-        await this.forceStop(id, { retryMs: STOP_RETRY_MS });
+      forceStop: async (id, signal) => {
+        await this.forceStop(id, { signal, retryMs: STOP_RETRY_MS });
       },
-      stop: (id, options) => this.stop(id, options),
+      stop: (id, options, signal) => this.stop(id, options, { signal }),
     };
   }
 
@@ -250,7 +258,11 @@ export class StockadeClient implements Disposable {
 
   /** What each call carries. Throws once the client is closed: grpc-js would, with an error of another kind. */
   private readonly openMetadata = (): Metadata => {
-    if (this.closed) throw localError("CANCELLED", "the client is closed", { reason: "CLIENT_CLOSED" });
+    if (this.closed) throw clientClosed();
     return this.metadata();
   };
+}
+
+function clientClosed(): StockadeError {
+  return localError("CANCELLED", "the client is closed", { reason: "CLIENT_CLOSED" });
 }

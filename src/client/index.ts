@@ -37,7 +37,7 @@ export type {
 } from "./run-options.js";
 export { RunningTask, type TaskStarted } from "./running-task.js";
 export type { StopOptions } from "./task-events.js";
-export type { CallSettings, RepeatableCallSettings } from "./unary-call.js";
+export type { CallSettings, RepeatableCallSettings, WaitSettings } from "./unary-call.js";
 export type { FileContent, TaskFile } from "./task-files.js";
 export type { MapFields, MapOf } from "./map-fields.js";
 export type { Duration } from "../gen/google/protobuf/duration.js";

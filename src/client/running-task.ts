@@ -3,6 +3,7 @@ import type { Readable } from "node:stream";
 import type { ReadableStream } from "node:stream/web";
 
 import type { Resources, RunStarted, Unenforced } from "../gen/executor/v1/executor.js";
+import { abortable } from "./abortable.js";
 import { deferred, type Deferred } from "./deferred.js";
 import { localError, type StockadeError } from "./error.js";
 import type { OutputEvent, OutputStreamName } from "./logs.js";
@@ -10,6 +11,7 @@ import { toLines, toReadable, toWebStream } from "./output-bytes.js";
 import { OutputHub } from "./output-hub.js";
 import { TaskFailedError, toTaskEnd, type TaskResult } from "./result.js";
 import type { StopOptions, TaskCalls, TaskEvent } from "./task-events.js";
+import type { WaitSettings } from "./unary-call.js";
 
 /** What is known of a task once its command runs. */
 export interface TaskStarted {
@@ -102,14 +104,20 @@ export class RunningTask implements Promise<TaskResult>, AsyncIterable<OutputEve
     return this.events(this.hub.reader());
   }
 
-  /** Kills all processes of the task; resolves when nothing of it is left. Again, or after its end: nothing happens. */
-  async kill(): Promise<void> {
-    await this.parts.calls.forceStop(await this.id);
+  /**
+   * Kills all processes of the task; resolves when nothing of it is left. Again, or after its end: nothing happens. The
+   * signal ends the waiting alone: once the daemon has been told, the task ends all the same.
+   */
+  async kill({ signal }: WaitSettings = {}): Promise<void> {
+    await this.parts.calls.forceStop(await abortable(this.id, signal), signal);
   }
 
-  /** Asks the task to end, and kills it where it has not within `grace`; resolves when nothing of it is left. */
-  async stop(options: StopOptions = {}): Promise<void> {
-    await this.parts.calls.stop(await this.id, options);
+  /**
+   * Asks the task to end, and kills it where it has not within `grace`; resolves when nothing of it is left. `settings` as
+   * of `kill`: that of `options` is the signal which the task gets.
+   */
+  async stop(options: StopOptions = {}, { signal }: WaitSettings = {}): Promise<void> {
+    await this.parts.calls.stop(await abortable(this.id, signal), options, signal);
   }
 
   /**

@@ -32,8 +32,8 @@ export interface TaskCalls {
   /** Whether the task is on record. */
   has(id: string, signal: AbortSignal): Promise<boolean>;
   /** Over lost connections, for a while. */
-  forceStop(id: string): Promise<void>;
-  stop(id: string, options: StopOptions): Promise<void>;
+  forceStop(id: string, signal?: AbortSignal): Promise<void>;
+  stop(id: string, options: StopOptions, signal?: AbortSignal): Promise<void>;
 }
 
 export interface StopOptions {
@@ -90,8 +90,8 @@ export async function* followTask(
 }
 
 /**
- * The files of a task that has ended, by its request once more: that names the task, which does not run a second time. But
- * where its record has gone it would, so that is looked for before.
+ * The files of a task that has ended, by its request once more: that names the task, which does not run a second time, and
+ * its output comes again. But where its record has gone it would run, so that is looked for before.
  */
 async function filesOf(
   calls: TaskCalls,
@@ -102,12 +102,12 @@ async function filesOf(
   const attempt = async (): Promise<readonly TaskFile[]> => {
     if (!(await calls.has(id, signal))) return request.collect.map(({ path }) => ({ path, error: "ESTALE" }));
     const heard = new Heard();
-    // Not detached: a task that is another one after all ends with this call.
-    const again = { ...request, outputMaxBytes: 0n, detachOnDisconnect: false };
-    for await (const event of oneRun(calls.openRun(again), heard, signal)) {
+    for await (const event of oneRun(calls.openRun(request), heard, signal)) {
       if (heard.id !== id) break;
       if (event.kind === "exit") return event.files;
     }
+    // Another one after all: its record went between the two calls.
+    if (heard.id !== undefined && heard.id !== id) await calls.forceStop(heard.id);
     throw localError("INTERNAL", "the daemon ended the stream without an exit");
   };
   return retried(attempt, { retryMs: Infinity, signal });

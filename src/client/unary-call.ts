@@ -4,9 +4,12 @@ import type { CallOptions, ClientUnaryCall, Metadata, ServiceError } from "@grpc
 import { StockadeError } from "./error.js";
 import { retried } from "./retry.js";
 
-export interface CallSettings {
-  /** Cancels the call. */
-  readonly signal?: AbortSignal;
+export interface WaitSettings {
+  /** Ends the waiting, with CANCELLED. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CallSettings extends WaitSettings {
   /** The call's deadline, in milliseconds from now; of one that is repeated, of all attempts together. */
   readonly timeoutMs?: number;
 }

@@ -115,6 +115,8 @@ export class RpcServer {
   async stop(graceMs: number): Promise<void> {
     await settledIn([this.answered], ANSWER_MS);
     this.listeners.close();
+    // Who watches health, or is told of the API, would do so for ever.
+    this.guard.endAll(this.parts.executor.ends.reason);
     await new Promise<void>((resolve) => {
       // tryShutdown waits also for connections that have never said anything.
       const force = setTimeout(() => {

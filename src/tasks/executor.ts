@@ -39,7 +39,7 @@ export interface ExecutorParts extends TaskMakerParts {
   readonly removeAllocDirs: boolean;
 }
 
-const NOTHING: Brought = { files: [], stdin: undefined, nameHeld: Promise.resolve() };
+const NOTHING: Brought = { files: [], stdin: undefined, nameHeld: Promise.resolve(), rest: {} };
 
 export interface OpenAnswer {
   readonly state: TaskState;
@@ -84,8 +84,8 @@ export class Executor {
     const spec = { ...checked, allocId: allocNameFor(by, checked.allocId) };
     const wanted = { spec, owner: by.identity, brought };
     if (spec.requestId === undefined) return this.maker.make({ ...wanted, mark: undefined }, caller);
-    const { files, stdin } = brought;
-    const digest = await digestOf({ ...input, requestId: undefined, files, stdin });
+    const { files, stdin, rest } = brought;
+    const digest = await digestOf({ ...input, requestId: undefined, files, stdin, ...rest });
     const mark = { id: spec.requestId, digest };
     return this.requests.once(wanted.owner, mark, caller, (allGone) =>
       this.maker.make({ ...wanted, mark }, allGone),

@@ -75,9 +75,9 @@ export async function* run(
   by: Caller,
 ): AsyncGenerator<RunEvent, void, undefined> {
   const done = new Deferred<undefined>();
-  const { files, stdin } = request;
+  const { configure, files, stdin, ...rest } = request;
   const { id, unenforced } = await executor
-    .configure(request.configure, caller, by, { files, stdin, nameHeld: done.promise })
+    .configure(configure, caller, by, { files, stdin, nameHeld: done.promise, rest })
     .catch((error: unknown) => Promise.reject(withinField("configure", error) as Error));
   const task = executor.get(id, by);
   let goesOn = false;
@@ -118,27 +118,38 @@ async function* eventsOf(
   for await (const data of collection.content) yield { kind: "fileData", data };
 }
 
+/** What of the start was not known before it. */
+type Begun = Pick<RunStarted, "pid" | "unenforced" | "effective">;
+
+/** The starts under way: whoever repeats the request meanwhile joins that of its task, and has its answer. */
+const starts = new WeakMap<Task, Promise<Begun>>();
+
 async function start(
   task: Task,
-  { configure, limits }: RunRequest,
+  request: RunRequest,
   unenforced: readonly Unenforced[],
 ): Promise<RunStarted> {
-  // That of an earlier request with this request_id, of which this is the repetition.
-  if (task.state !== "configured") {
-    const pid = task.record.processes?.commandPid ?? 0;
-    return { kind: "started", id: task.id, pid, effective: task.record.limits, unenforced };
+  const started = { kind: "started", id: task.id } as const;
+  let underWay = starts.get(task);
+  if (underWay === undefined) {
+    // That of an earlier request with this request_id, of which this is the repetition.
+    if (task.state !== "configured") {
+      const pid = task.record.processes?.commandPid ?? 0;
+      return { ...started, pid, effective: task.record.limits, unenforced };
+    }
+    underWay = begin(task, request).finally(() => starts.delete(task));
+    starts.set(task, underWay);
   }
+  const begun = await underWay;
+  return { ...started, ...begun, unenforced: [...unenforced, ...begun.unenforced] };
+}
+
+async function begin(task: Task, { configure, limits }: RunRequest): Promise<Begun> {
   const limited =
     limits === undefined
       ? { effective: {}, unenforced: [] }
       : await task.limit(limits, configure.allowUnenforced);
-  return {
-    kind: "started",
-    id: task.id,
-    pid: await task.start(),
-    effective: limited.effective,
-    unenforced: [...unenforced, ...limited.unenforced],
-  };
+  return { ...limited, pid: await task.start() };
 }
 
 /** All output in both streams, of which as much is told as the cap allows, and the exit. */

@@ -70,6 +70,8 @@ export interface Brought {
   readonly stdin: Uint8Array | undefined;
   /** Until it settles nobody gets the task's name, and its directory, however long the task has ended. Never rejects. */
   readonly nameHeld: Promise<unknown>;
+  /** What else the request holds, so that another is never taken for a repetition of it. */
+  readonly rest: object;
 }
 
 /** A task that is to be made. */

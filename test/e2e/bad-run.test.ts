@@ -252,7 +252,14 @@ it("refuses a standard input that no message has room for", async () => {
 
 it("refuses another request with the same request_id, whatever it is that differs", async () => {
   const configure = { allocId: "same", taskName: "same", command: "/bin/true", requestId: "order 66" };
-  const rest = { files: [file({})], stdin: Buffer.from("x") };
+  const rest: Rest = {
+    resources: Resources.fromPartial({ memoryBytes: 64n << 20n }),
+    files: [file({})],
+    stdin: Buffer.from("x"),
+    collect: [{ path: "/local/one", maxBytes: 1n }],
+    outputMaxBytes: 1n,
+    heartbeatInterval: { seconds: 1n, nanos: 0 },
+  };
   using first = new RunStream(daemon, configure, rest);
   expect(await first.ended).toBeUndefined();
   untouched = footprint(daemon);
@@ -262,6 +269,15 @@ it("refuses another request with the same request_id, whatever it is that differ
     { ...rest, files: [file({ content: Buffer.from("y") })] },
     { ...rest, files: [file({ mode: 0o600 })] },
     { ...rest, files: [] },
+    { ...rest, resources: Resources.fromPartial({ memoryBytes: 65n << 20n }) },
+    { ...rest, resources: undefined },
+    { ...rest, collect: [{ path: "/local/two", maxBytes: 1n }] },
+    { ...rest, collect: [{ path: "/local/one", maxBytes: 2n }] },
+    { ...rest, collect: [] },
+    { ...rest, outputMaxBytes: 0n },
+    { ...rest, outputMaxBytes: undefined },
+    { ...rest, detachOnDisconnect: true },
+    { ...rest, heartbeatInterval: { seconds: 2n, nanos: 0 } },
   ];
   for (const other of others) {
     using run = new RunStream(daemon, configure, other);
@@ -271,6 +287,9 @@ it("refuses another request with the same request_id, whatever it is that differ
       field: "configure.request_id",
     });
   }
+  using again = new RunStream(daemon, configure, rest);
+  expect(await again.ended).toBeUndefined();
+  expect(await again.started()).toBe(await first.started());
 });
 
 it("after all of it the daemon serves on; the bounds themselves are within", async () => {

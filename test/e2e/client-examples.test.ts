@@ -1,4 +1,4 @@
-/** The examples of docs/client.md: each compiles, and does what its comments say, against a real daemon. */
+/** The examples of docs/client.md and README.md: each compiles, and does what its comments say, against a real daemon. */
 import { execFile } from "node:child_process";
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -19,9 +19,9 @@ interface Example {
   readonly code: string;
 }
 
-const examples: Example[] = [
-  ...readFileSync(join(ROOT, "docs/client.md"), "utf8").matchAll(/^```ts([^\n]*)\n(.*?)^```$/gms),
-].map(([, mode = "", code = ""], at) => ({ name: `example-${at}`, mode: mode.trim(), code }));
+const examples: Example[] = ["docs/client.md", "README.md"]
+  .flatMap((path) => [...readFileSync(join(ROOT, path), "utf8").matchAll(/^```ts([^\n]*)\n(.*?)^```$/gms)])
+  .map(([, mode = "", code = ""], at) => ({ name: `example-${at}`, mode: mode.trim(), code }));
 
 const scratch = new Scratch();
 

@@ -4,10 +4,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
 
-import { credentials, makeClientConstructor, type ServiceError } from "@grpc/grpc-js";
+import {
+  credentials,
+  makeClientConstructor,
+  type ClientReadableStream,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { service as healthService } from "grpc-health-check";
 
-import { ChrootMethod, ExitReason, StockadeClient, TaskState } from "../../src/client";
+import { ChrootMethod, ExitReason, StockadeClient, StockadeError, TaskState } from "../../src/client";
 import { failure, TestDaemon, until } from "../support/daemon";
 import { HandDaemon, refused } from "../support/hand-daemon";
 import { cgroupRoots, flagsEndingTasks, flagsOf, Places } from "../support/places";
@@ -51,9 +56,9 @@ function isAlive(pid: number): boolean {
   }
 }
 
-describe("where it listens", () => {
-  const Health = makeClientConstructor(healthService, "Health");
+const Health = makeClientConstructor(healthService, "Health");
 
+describe("where it listens", () => {
   /** The status that the health service answers for a service. */
   function health(address: string, name: string): Promise<unknown> {
     const client = new Health(address, credentials.createInsecure());
@@ -127,6 +132,24 @@ describe("where it listens", () => {
 });
 
 describe("at its end", () => {
+  it("who watches its health is told that it does not serve, and to try again", async () => {
+    const place = places.fresh();
+    await using own = await HandDaemon.start(flagsOf(place), place.address);
+    const client = new Health(place.address, credentials.createInsecure());
+    const watch = client["watch"] as unknown as (
+      request: object,
+    ) => ClientReadableStream<{ status: unknown }>;
+    const call = watch.call(client, { service: "" });
+    const told: unknown[] = [];
+    const over = new Promise<ServiceError>((resolve) => call.on("error", resolve));
+    call.on("data", ({ status }) => told.push(status));
+    await until(() => told.length === 1);
+    await own.end("SIGTERM");
+    expect(new StockadeError(await over)).toMatchObject({ code: "UNAVAILABLE", reason: "STOPPING" });
+    expect(told).toEqual(["SERVING", "NOT_SERVING"]);
+    client.close();
+  });
+
   it("a thousand who wait are told when to try again, its exit status is 0 within 2 s, and the task runs on", async () => {
     const place = places.fresh();
     const ending = await HandDaemon.start(flagsOf(place), place.address);

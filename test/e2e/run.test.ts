@@ -67,6 +67,20 @@ itRequires("cgroups", "sets limits before the command runs, and answers those in
   expect(run.exit?.reason).toBe(ExitReason.EXIT_REASON_FORCE_STOPPED);
 });
 
+itRequires("cgroups", "is one task, with one answer, for all who send the same request at once", async () => {
+  const name = daemon.freshName();
+  const same = { allocId: name, taskName: name, requestId: name, ...SLEEPER };
+  const rest = { resources: { ...NO_LIMITS, pidsMax: 7n } };
+  const runs = Array.from({ length: 5 }, () => new RunStream(daemon, same, rest));
+  const [id] = await Promise.all(runs.map((run) => run.started()));
+  await daemon.client.forceStop(id ?? "");
+  for (const run of runs) {
+    expect(await run.ended).toBeUndefined();
+    expect(run.events).toEqual(runs[0]?.events);
+    run[Symbol.dispose]();
+  }
+});
+
 it("sends all of much output, byte for byte", async () => {
   const bytes = 32 * MIB;
   using run = new RunStream(daemon, script(`head -c ${bytes} /dev/zero | tr '\\0' x; echo end >&2`));

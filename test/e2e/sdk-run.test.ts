@@ -293,6 +293,36 @@ it("kill ends all of it, stop asks first; both may be repeated", async () => {
   expect(await asked).toMatchObject({ exitCode: 4, stdout: "on\nbye\n" });
 });
 
+it("a signal ends the wait for a stop, which is carried through", async () => {
+  const task = sh("trap 'echo asked' TERM; echo on; while :; do sleep 0.01; done", { reject: false });
+  const lines = task.lines();
+  expect(await lines.next()).toMatchObject({ value: "on" });
+  const gone = { name: "StockadeError", code: "CANCELLED" };
+  const aborted = { signal: AbortSignal.abort() };
+  await expect(task.kill(aborted)).rejects.toMatchObject(gone);
+  await expect(task.stop({}, aborted)).rejects.toMatchObject(gone);
+  await expect(client.stop(await task.id, {}, aborted)).rejects.toMatchObject(gone);
+
+  const caller = new AbortController();
+  const stopped = task.stop({ grace: "1s" }, { signal: caller.signal });
+  expect(await lines.next()).toMatchObject({ value: "asked" });
+  caller.abort();
+  await expect(stopped).rejects.toMatchObject(gone);
+  expect((await task).reason).toBe("FORCE_STOPPED");
+});
+
+it("a signal, as the time, ends the wait for a daemon that is not there", async () => {
+  using nowhere = connect(`${daemon.daemon.address}.none`);
+  const caller = new AbortController();
+  const ready = nowhere.ready(60_000, caller);
+  caller.abort(new Error("enough"));
+  await expect(ready).rejects.toMatchObject({ code: "CANCELLED", cause: new Error("enough") });
+  await expect(nowhere.ready(60_000, caller)).rejects.toMatchObject({ code: "CANCELLED" });
+  await expect(nowhere.ready(10)).rejects.toMatchObject({ name: "StockadeError", code: "UNAVAILABLE" });
+  nowhere.close();
+  await expect(nowhere.ready(60_000)).rejects.toMatchObject({ reason: "CLIENT_CLOSED" });
+});
+
 it("a task goes with its handle, unless it is detached", async () => {
   let id: string;
   {

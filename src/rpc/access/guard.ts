@@ -38,6 +38,7 @@ export class Guard {
   /** How many calls each caller has under way, by name; the local admin has none. */
   private readonly counts = new Map<string, number>();
   private readonly receiving = new Receiving();
+  private readonly open = new Set<GuardedCall>();
   /** Those whose caller has shown credentials. */
   private readonly shown = new Map<GuardedCall, Credential>();
 
@@ -83,8 +84,20 @@ export class Guard {
     }
   }
 
+  /** Ends the calls that are not over, as those of services do that know no end of their own. */
+  endAll(error: unknown): void {
+    for (const call of this.open) call.end(error);
+  }
+
   private interceptor(admit: Admit): ServerInterceptor {
-    return (method, next) => new GuardedCall(method, next, admit, this.receiving, this.shown);
+    return (method, next) => {
+      const call = new GuardedCall(method, next, admit, this.receiving, (over) => {
+        this.open.delete(over);
+        this.shown.delete(over);
+      });
+      this.open.add(call);
+      return call;
+    };
   }
 
   private enter(call: GuardedCall, metadata: Metadata, caller: Caller, holder: string): Admitted {
@@ -129,7 +142,7 @@ class GuardedCall extends ServerInterceptingCall implements Receiver {
     private readonly next: NextCall,
     admit: Admit,
     private readonly receiving: Receiving,
-    shown: Map<GuardedCall, Credential>,
+    over: (call: GuardedCall) => void,
   ) {
     const listener: ServerListener = {
       onReceiveMetadata: (metadata, goOn) => {
@@ -149,7 +162,7 @@ class GuardedCall extends ServerInterceptingCall implements Receiver {
       },
       onCancel: () => {
         receiving.end(this);
-        shown.delete(this);
+        over(this);
         this.admitted?.release();
         this.admitted = undefined;
       },
