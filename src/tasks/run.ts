@@ -56,7 +56,7 @@ type Chunk = Extract<Piece, { readonly kind: "chunk" }>;
 type Gap = Extract<Piece, { readonly kind: "gap" }>;
 
 /** What it needs of the executor. */
-type Calls = Pick<Executor, "configure" | "get" | "logs" | "collect" | "isStopping">;
+type Calls = Pick<Executor, "configure" | "get" | "logs" | "collect" | "delete" | "isStopping">;
 
 const ALL_OUTPUT = {
   streams: OUTPUT_STREAMS,
@@ -82,7 +82,10 @@ export async function* run(
   const task = executor.get(id, by);
   let goesOn = false;
   try {
-    const started = await start(task, request, unenforced);
+    const started = await start(task, request, unenforced).catch(async (error: unknown) => {
+      if (!executor.isStopping) await takeBack(executor, task, by);
+      throw error;
+    });
     goesOn = request.detach;
     yield started;
     const logs = executor.logs(id, { ...ALL_OUTPUT, heartbeatMs: request.heartbeatMs }, caller, by);
@@ -95,6 +98,14 @@ export async function* run(
     done.resolve(undefined);
     if (!goesOn && !executor.isStopping) void task.kill("force_stop");
   }
+}
+
+/** Of a task that has not run, and whose id nobody was told, nothing stays: the same request is a new one then. */
+async function takeBack(executor: Calls, task: Task, by: Caller): Promise<void> {
+  await task.kill(task.state === "configured" ? "never_started" : "force_stop");
+  if (task.finalExit?.reason !== "NEVER_STARTED") return;
+  // Whoever has joined the start does the same.
+  await executor.delete(task.id, by).catch(() => undefined);
 }
 
 async function* filesOf(

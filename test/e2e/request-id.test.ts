@@ -6,6 +6,7 @@ import { failure, isRoot, SLEEPER, TestDaemon, until } from "../support/daemon";
 import { exited } from "../support/exits";
 import { expectNothingLeftSoon } from "../support/leftovers";
 import { Random } from "../support/random";
+import { RunStream } from "../support/run-stream";
 import { records } from "../support/task-files";
 
 const REUSED = { code: "ALREADY_EXISTS", reason: "REQUEST_ID_REUSED", field: "request_id" };
@@ -48,6 +49,20 @@ it("the same request has the same answer, as long as the task's record is kept",
   await daemon.client.delete(first.id);
   const second = await configure();
   expect(second.id).not.toBe(first.id);
+});
+
+it("a Run that has failed before its task ran is forgotten, and so is the task", async () => {
+  const run = async (configure: ConfigureFields): Promise<unknown> => {
+    const whole = { allocId: "a", taskName: "one", requestId: "order 67", ...configure };
+    using stream = new RunStream(daemon, whole);
+    return (await stream.ended) ?? stream.exit;
+  };
+  const failed = { code: "FAILED_PRECONDITION", reason: "COMMAND_NOT_EXECUTABLE" };
+  const together = await Promise.all([run({ command: "/no/such" }), run({ command: "/no/such" })]);
+  expect(together).toMatchObject([failed, failed]);
+  expect(await run({ command: "/no/such" })).toMatchObject(failed);
+  expect(records(daemon)).toEqual([]);
+  expect(await run({ command: "/bin/sh", args: ["-c", "exit 5"] })).toMatchObject(exited(5));
 });
 
 it("maps in another order, and defaults that are spelt out, make no other request", async () => {
