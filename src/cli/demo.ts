@@ -1,28 +1,13 @@
-/** `stockade demo`: one daemon, three tasks, every call with its answer. */
+/** `stockade demo`: one daemon, some tasks, every call with its answer. */
 import { readFile } from "node:fs/promises";
 import { constants } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout } from "node:timers/promises";
 
-import {
-  ConfigureRequest,
-  ConfigureResponse,
-  ExitReason,
-  ForceStopRequest,
-  ForceStopResponse,
-  LimitRequest,
-  LimitResponse,
-  Resources,
-  StartRequest,
-  StartResponse,
-  StockadeError,
-  WaitRequest,
-  WaitResponse,
-  type Exit,
-  type StockadeClient,
-} from "../client/index.js";
+import { ExitReason, StockadeError, TaskState } from "../client/index.js";
 import type { Verb } from "./context.js";
 import { OwnDaemon } from "./own-daemon.js";
+import { print, ShownCalls } from "./shown-calls.js";
 import { logs } from "./verbs/logs.js";
 import { ps } from "./verbs/ps.js";
 import { rm } from "./verbs/rm.js";
@@ -43,81 +28,25 @@ exit 7
 
 const WORK_EXIT_CODE = 7;
 
+/** Ends when it is asked to. */
+const POLITE = `
+trap 'echo "asked to end"; exit 4' TERM
+echo ready
+while :; do sleep 0.1; done
+`;
+
+const POLITE_EXIT_CODE = 4;
+
 /** Forks until it is let no further, saying how often it has; what it has forked stays. */
 const BOMB = '(n=0; while :; do sleep 1000 & n=$((n + 1)); echo "forked $n times"; done); exec sleep 1000';
 const BOMB_PIDS_MAX = 50;
 /** How many forks are enough to show; not quite what the limit allows. */
 const BOMB_FORKS = 40;
-/** How long they may take, in milliseconds. */
-const BOMB_MS = 60_000;
+/** How long a task may take to say what it is to, in milliseconds. */
+const LINES_MS = 60_000;
 const POLL_MS = 10;
 
 const MIB = 1024n * 1024n;
-
-interface Json<T> {
-  toJSON(message: T): unknown;
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
-}
-
-/** Shows a call as grpcurl would take it, and its answer as grpcurl would print it. */
-async function shown<Request, Response>(
-  name: string,
-  request: readonly [Json<Request>, Request],
-  response: Json<Response>,
-  call: Promise<Response>,
-): Promise<Response> {
-  const [type, message] = request;
-  print(`\n> ${name} ${JSON.stringify(type.toJSON(message), undefined, 2)}`);
-  const answer = await call;
-  print(JSON.stringify(response.toJSON(answer), undefined, 2));
-  return answer;
-}
-
-/** The calls, each shown. */
-class ShownCalls {
-  constructor(private readonly client: StockadeClient) {}
-
-  async configure(taskName: string, script: string): Promise<string> {
-    const request = ConfigureRequest.fromPartial({
-      allocId: "demo",
-      taskName,
-      command: "/bin/sh",
-      args: ["-c", script],
-      allowUnenforced: true,
-    });
-    const answer = await shown(
-      "Configure",
-      [ConfigureRequest, request],
-      ConfigureResponse,
-      this.client.configure(request),
-    );
-    return answer.id;
-  }
-
-  /** Answers the names of the limits that are not in force. */
-  async limit(id: string, limits: Partial<Resources>): Promise<ReadonlySet<string>> {
-    const resources = Resources.fromPartial(limits);
-    const request = LimitRequest.fromPartial({ id, resources, allowUnenforced: true });
-    const answer = await shown("Limit", [LimitRequest, request], LimitResponse, this.client.limit(request));
-    return new Set(answer.unenforced.map(({ name }) => name));
-  }
-
-  async start(id: string): Promise<void> {
-    await shown("Start", [StartRequest, { id }], StartResponse, this.client.start(id));
-  }
-
-  async wait(id: string): Promise<Exit | undefined> {
-    return (await shown("Wait", [WaitRequest, { id }], WaitResponse, this.client.wait(id))).exit;
-  }
-
-  async forceStop(id: string): Promise<Exit | undefined> {
-    const call = this.client.forceStop(id);
-    return (await shown("ForceStop", [ForceStopRequest, { id }], ForceStopResponse, call)).exit;
-  }
-}
 
 function title(text: string): void {
   print(`\n=== ${text}`);
@@ -142,7 +71,7 @@ async function showOutput(directory: string, id: string): Promise<void> {
 
 /** Resolves, with the task's last line, when it has written so many. */
 async function lastOf(lines: number, directory: string, id: string): Promise<string> {
-  const end = Date.now() + BOMB_MS;
+  const end = Date.now() + LINES_MS;
   for (;;) {
     const written = (await output(directory, id, "stdout")).split("\n").slice(0, -1);
     if (written.length >= lines) return written.at(-1) ?? "";
@@ -191,11 +120,24 @@ async function stopForks(calls: ShownCalls, directory: string): Promise<void> {
   expect(exit?.reason === ExitReason.EXIT_REASON_FORCE_STOPPED, "the exit's reason");
 }
 
-async function showError(client: StockadeClient): Promise<void> {
+async function shutDown(calls: ShownCalls, directory: string): Promise<void> {
+  title("Shutdown of a task that ends when it is asked to, which Open finds afterwards");
+  const id = await calls.configure("polite", POLITE);
+  await calls.start(id);
+  await lastOf(1, directory, id);
+  const exit = await calls.shutdown(id);
+  await showOutput(directory, id);
+  expect(
+    exit?.status?.$case === "exitCode" && exit.status.value === POLITE_EXIT_CODE,
+    "the task's exit code",
+  );
+  expect((await calls.open(id)) === TaskState.TASK_STATE_ENDED, "the task's state");
+}
+
+async function showError(calls: ShownCalls): Promise<void> {
   title("an error");
-  const request = { id: "CGROUP:/no/such/task" };
   try {
-    await shown("Wait", [WaitRequest, request], WaitResponse, client.wait(request.id));
+    await calls.wait("CGROUP:/no/such/task");
   } catch (error) {
     if (!(error instanceof StockadeError)) throw error;
     print(`${error.code} ${error.reason ?? ""}: ${error.message}`);
@@ -245,7 +187,8 @@ async function show(daemon: OwnDaemon): Promise<void> {
   } else {
     await stopForks(calls, daemon.directory);
   }
-  await showError(daemon.client);
+  await shutDown(calls, daemon.directory);
+  await showError(calls);
   await showVerbs(daemon);
 }
 

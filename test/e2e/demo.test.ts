@@ -71,7 +71,8 @@ async function demo(signal?: NodeJS.Signals, after = ""): Promise<Ended> {
 it("shows each call with its answer, the output, exit and usage, and leaves nothing", async () => {
   const { code, output, seen, left } = await demo();
   expect(code).toBe(0);
-  for (const call of ["Configure", "Limit", "Start", "Wait"]) expect(output).toContain(`> ${call} {`);
+  for (const call of ["Configure", "Limit", "Start", "Wait", "Shutdown", "Open"])
+    expect(output).toContain(`> ${call} {`);
   expect(output).toContain("--- stdout\nuser:  uid=");
   expect(output).toContain('"exitCode": 7');
   expect(output).toContain('"cpuUser"');
