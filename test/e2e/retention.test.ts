@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Exit } from "../../src/client";
 import { failure, SLEEPER, TestDaemon, until } from "../support/daemon";
 import { exited, exitOf } from "../support/exits";
-import { itRequires } from "../support/requires";
+import { itRequires, SLOW } from "../support/requires";
 import { allocs, entries, records } from "../support/task-files";
 
 const TTL_SECONDS = 1;
@@ -71,7 +71,8 @@ it("with none kept, whoever waits for the end is told of it", async () => {
 });
 
 describe("the next daemon", () => {
-  const TTL_MS = 6_000;
+  // A third of it is what a busy host may take to start a daemon.
+  const TTL_MS = 9_000 * SLOW;
 
   itRequires("cgroups", "keeps a record for what is left of its time, whenever its task ended", async () => {
     await using daemon = await TestDaemon.start({
