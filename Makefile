@@ -3,6 +3,8 @@
 .DELETE_ON_ERROR:
 .PHONY: build contract demo docs test test-long lint format clean preflight
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+# Else it is in the user's home directory, and stays there.
+export BUF_CACHE_DIR := $(CURDIR)/.cache/buf
 
 SOURCES := $(shell find src -name '*.ts' -not -path 'src/gen/*')
 PROTOS := $(shell find proto -name '*.proto')

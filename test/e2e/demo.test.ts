@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { cgroupMounts, descendants } from "../support/daemon";
-import { itRequires } from "../support/requires";
+import { has, itRequires } from "../support/requires";
 
 const STOCKADE = resolve(__dirname, "../../dist/bin/stockade");
 
@@ -20,6 +20,25 @@ interface Ended {
   readonly seen: ReadonlySet<string>;
   /** Cgroups, temporary files, mounts, and those processes. */
   readonly left: string[];
+}
+
+/** The limits that are not in force here, which the answer to Limit must say. */
+const UNENFORCED = [
+  "memory_bytes",
+  "memory_reservation_bytes",
+  "cpu_shares",
+  "cpu_millis",
+  "cpuset_cpus",
+  "io_weight",
+  "pids_max",
+].filter((name) => !has("cgroups") || (name === "io_weight" && !has("bfq")));
+
+/** Those that the first answer to Limit names, each with a reason. */
+function unenforcedIn(output: string): string[] {
+  const [, answer = "{}"] = /^> Limit \{.*?^\}\n(\{.*?^\})$/ms.exec(output) ?? [];
+  const { unenforced = [] } = JSON.parse(answer) as { unenforced?: { name: string; reason: string }[] };
+  expect(unenforced.filter(({ reason }) => reason === "")).toEqual([]);
+  return unenforced.map(({ name }) => name);
 }
 
 /** A process by what no other has: its pid and when it was started. undefined: it is a zombie, or has gone. */
@@ -73,6 +92,7 @@ it("shows each call with its answer, the output, exit and usage, and leaves noth
   expect(code).toBe(0);
   for (const call of ["Configure", "Limit", "Start", "Wait", "Shutdown", "Open"])
     expect(output).toContain(`> ${call} {`);
+  expect(unenforcedIn(output)).toEqual(UNENFORCED);
   expect(output).toContain("--- stdout\nuser:  uid=");
   expect(output).toContain('"exitCode": 7');
   expect(output).toContain('"cpuUser"');

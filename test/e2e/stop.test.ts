@@ -1,7 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 
-import { ExitReason, type ConfigureFields, type Exit, type StockadeError } from "../../src/client";
+import {
+  ExitReason,
+  StockadeClient,
+  type ConfigureFields,
+  type Exit,
+  type StockadeError,
+} from "../../src/client";
 import { readCgroupFile } from "../support/cgroup-files";
 import { failure, TestDaemon, until, type Started } from "../support/daemon";
 import { died, exited, exitOf, forceStopped, neverStarted } from "../support/exits";
@@ -187,10 +193,17 @@ describe("ForceStop", () => {
 
   it("from ten clients at once is OK for each, with one answer", async () => {
     const { id } = await deaf();
-    const answers = await Promise.all(Array.from({ length: 10 }, () => daemon.client.forceStop(id)));
-    expect(daemon.leftovers()).toEqual([]);
-    expect(answers[0]?.exit).toMatchObject(forceStopped());
-    for (const { exit } of answers) expect(exit).toEqual(answers[0]?.exit);
+    const clients = Array.from({ length: 10 }, () => new StockadeClient(daemon.daemon.address));
+    try {
+      // Connected, so that none has to when the others have their answers.
+      await Promise.all(clients.map((client) => client.open({ id })));
+      const answers = await Promise.all(clients.map((client) => client.forceStop(id)));
+      expect(daemon.leftovers()).toEqual([]);
+      expect(answers[0]?.exit).toMatchObject(forceStopped());
+      for (const { exit } of answers) expect(exit).toEqual(answers[0]?.exit);
+    } finally {
+      for (const client of clients) client.close();
+    }
   });
 
   it("is carried through when its caller has gone", async () => {
