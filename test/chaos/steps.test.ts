@@ -51,6 +51,9 @@ const SCENES: readonly Scene[] = [
   },
 ];
 
+/** A file of a task that has ended is copied, which test/long/transfer-faults.test.ts has; an init is found where there are no cgroups. */
+const NOT_OF_LIVES: readonly string[] = ["COLLECT", "FIND_INIT"];
+
 /** Steps that must be among those that are counted: none of their kind is made where it is not seen. */
 function expectedSteps(cgroupRoot: string): readonly RegExp[] {
   const hierarchies = cgroupMounts().filter((mount) => existsSync(join(mount, cgroupRoot)));
@@ -66,7 +69,9 @@ function expectedSteps(cgroupRoot: string): readonly RegExp[] {
     /^write .*<root>\/<uuid>\/memory\.(limit_in_bytes|max)$/,
     /^write .*<root>\/<uuid>\/pids\.max$/,
     /^write .*<root>\/<uuid>\/cgroup\.kill$|^kill KILL$/,
-    ...Object.keys(TO_LAUNCHER).map((name) => new RegExp(`^send ${name}$`)),
+    ...Object.keys(TO_LAUNCHER)
+      .filter((name) => !NOT_OF_LIVES.includes(name))
+      .map((name) => new RegExp(`^send ${name}$`)),
   ];
 }
 

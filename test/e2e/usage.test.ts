@@ -167,6 +167,8 @@ describe("I/O", () => {
     } else {
       expect(usage?.ioWriteBytes).toBeGreaterThanOrEqual(counted);
       if (onDisk()) expect(usage?.ioWriteBytes).toBeGreaterThanOrEqual(8n * MIB);
+      // Once, and not with each layer below.
+      expect(usage?.ioWriteBytes).toBeLessThan(16n * MIB);
     }
   });
 

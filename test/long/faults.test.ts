@@ -17,7 +17,7 @@ import {
   type Injection,
   type Role,
 } from "../support/injector";
-import { expectNothingLeft } from "../support/leftovers";
+import { expectNothingLeftSoon } from "../support/leftovers";
 import { HOST, itRequires, SLOW } from "../support/requires";
 import { entries, records, Scratch } from "../support/task-files";
 
@@ -230,7 +230,7 @@ class Bench implements AsyncDisposable {
   /** Nothing of the task is left, but its record if it was configured; the next one works. */
   async checkAfter(name: string, outcome: Outcome, before: readonly string[]): Promise<void> {
     const { daemon } = this;
-    await expectNothingLeft(daemon);
+    await expectNothingLeftSoon(daemon);
     if (outcome.kind === "refused" && outcome.by === "Configure") {
       expect(entries(daemon, name)).toEqual([]);
       expect(records(daemon).filter((record) => !before.includes(record))).toEqual([]);
