@@ -207,6 +207,8 @@ export class TestDaemon implements AsyncDisposable {
 
   /** With all that runs, whatever has become of the daemon. */
   async [Symbol.asyncDispose](): Promise<void> {
+    // What a daemon leaves to the next is found by its cgroup, where it has one.
+    if (!isRoot() && this.configured.length > 0) await this.endAll().catch(() => undefined);
     await this.daemon[Symbol.asyncDispose]();
     if (isRoot()) await removeCgroups(cgroupMounts(), this.cgroupRoot);
   }
