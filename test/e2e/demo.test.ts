@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
 import { cgroupMounts, descendants } from "../support/daemon";
+import { LIMIT_NAMES } from "../support/limit-names";
 import { has, itRequires } from "../support/requires";
 
 const STOCKADE = resolve(__dirname, "../../dist/bin/stockade");
@@ -23,15 +24,7 @@ interface Ended {
 }
 
 /** The limits that are not in force here, which the answer to Limit must say. */
-const UNENFORCED = [
-  "memory_bytes",
-  "memory_reservation_bytes",
-  "cpu_shares",
-  "cpu_millis",
-  "cpuset_cpus",
-  "io_weight",
-  "pids_max",
-].filter((name) => !has("cgroups") || (name === "io_weight" && !has("bfq")));
+const UNENFORCED = LIMIT_NAMES.filter((name) => !has("cgroups") || (name === "io_weight" && !has("bfq")));
 
 /** Those that the first answer to Limit names, each with a reason. */
 function unenforcedIn(output: string): string[] {

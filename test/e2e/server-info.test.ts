@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { CgroupMode } from "../../src/client";
 import { VERSION } from "../../src/config/load";
 import { isRoot, PROGRAM, SLEEPER, TestDaemon, until } from "../support/daemon";
+import { LIMIT_NAMES } from "../support/limit-names";
 import { HOST, has, itRequires } from "../support/requires";
 
 let daemon: TestDaemon;
@@ -88,19 +89,10 @@ it("tells what cannot be enforced, as Configure and Limit do", async () => {
     },
   });
   await daemon.client.forceStop(id);
-  const limits = [
-    "memory_bytes",
-    "memory_reservation_bytes",
-    "cpu_shares",
-    "cpu_millis",
-    "cpuset_cpus",
-    "io_weight",
-    "pids_max",
-  ];
-  expect(unenforced.filter(({ name }) => limits.includes(name))).toEqual(
+  expect(unenforced.filter(({ name }) => LIMIT_NAMES.includes(name))).toEqual(
     expect.arrayContaining(answer.unenforced),
   );
-  expect(answer.unenforced).toHaveLength(unenforced.filter(({ name }) => limits.includes(name)).length);
+  expect(answer.unenforced).toHaveLength(unenforced.filter(({ name }) => LIMIT_NAMES.includes(name)).length);
   if (isRoot()) expect(unenforced.map(({ name }) => name)).not.toContain("init_uid");
 });
 

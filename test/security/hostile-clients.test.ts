@@ -87,19 +87,18 @@ function closed(socket: {
   });
 }
 
+/** What HTTP/2 is spoken over. */
+function transport(where: "tls" | "unix"): Socket {
+  if (where === "unix") return tcp(unix());
+  const options = { ca: daemon.authority.ca, servername: SERVER_NAME, ALPNProtocols: ["h2"] };
+  return connectTls({ ...options, socket: tcp() }).on("error", () => undefined);
+}
+
 /** A session of HTTP/2 over TLS, or to the unix socket. */
 function http2(where: "tls" | "unix" = "tls"): ClientHttp2Session {
   const session = connectHttp2(`${where === "tls" ? "https" : "http"}://${SERVER_NAME}`, {
     maxSessionMemory: 1000,
-    createConnection: () =>
-      where === "unix"
-        ? tcp(unix())
-        : connectTls({
-            socket: tcp(),
-            ca: daemon.authority.ca,
-            servername: SERVER_NAME,
-            ALPNProtocols: ["h2"],
-          }).on("error", () => undefined),
+    createConnection: () => transport(where),
   });
   session.on("error", () => undefined);
   open.push(session);
@@ -108,16 +107,7 @@ function http2(where: "tls" | "unix" = "tls"): ClientHttp2Session {
 
 /** A connection that has begun HTTP/2, for frames made by hand. */
 function bare(where: "tls" | "unix"): Promise<Socket> {
-  const socket =
-    where === "unix"
-      ? tcp(unix())
-      : connectTls({
-          socket: tcp(),
-          ca: daemon.authority.ca,
-          servername: SERVER_NAME,
-          ALPNProtocols: ["h2"],
-        });
-  socket.on("error", () => undefined);
+  const socket = transport(where);
   return new Promise((resolve) => {
     socket.once(where === "unix" ? "connect" : "secureConnect", () => {
       socket.write(PREFACE);
