@@ -198,9 +198,10 @@ itRequires(
     // Once one that nobody has disturbed has run, there is nothing but what an idle daemon has.
     await daemon.run("true");
     await until(() => daemon.leftovers().length === 0);
+    // What is synced in groups is open for a moment, so it may be counted in the first: a task of three would still show.
     const before = descriptors(daemon.pid);
-    await daemon.run("true");
-    expect(descriptors(daemon.pid)).toBe(before);
+    for (let task = 0; task < 3; task++) await daemon.run("true");
+    await until(() => descriptors(daemon.pid) <= before);
     const known = new Set(chaos.finished.map(({ id }) => id.split("/").at(-1)));
     const records = await readdir(join(daemon.daemon.directory, "state/tasks"));
     const unknown = records.filter((uuid) => !known.has(uuid));
