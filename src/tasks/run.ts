@@ -6,7 +6,7 @@ import { withinField } from "./errors.js";
 import type { Executor } from "./executor.js";
 import type { LogEvent, Piece } from "./output/events.js";
 import { OUTPUT_STREAMS, type OutputStreamName } from "./ports-output.js";
-import type { Limits } from "./limits.js";
+import type { LimitAnswer, Limits } from "./limits.js";
 import type { FileSpec } from "./ports.js";
 import type { CollectPath } from "./request/collect-paths.js";
 import type { ConfigureInput } from "./request/spec.js";
@@ -130,7 +130,9 @@ async function* eventsOf(
 }
 
 /** What of the start was not known before it. */
-type Begun = Pick<RunStarted, "pid" | "unenforced" | "effective">;
+type Begun = LimitAnswer & Pick<RunStarted, "pid">;
+
+const NOT_LIMITED: LimitAnswer = { effective: {}, unenforced: [] };
 
 /** The starts under way: whoever repeats the request meanwhile joins that of its task, and has its answer. */
 const starts = new WeakMap<Task, Promise<Begun>>();
@@ -140,27 +142,31 @@ async function start(
   request: RunRequest,
   unenforced: readonly Unenforced[],
 ): Promise<RunStarted> {
-  const started = { kind: "started", id: task.id } as const;
-  let underWay = starts.get(task);
-  if (underWay === undefined) {
-    // That of an earlier request with this request_id, of which this is the repetition.
-    if (task.state !== "configured") {
-      const pid = task.record.processes?.commandPid ?? 0;
-      return { ...started, pid, effective: task.record.limits, unenforced };
-    }
-    underWay = begin(task, request).finally(() => starts.delete(task));
-    starts.set(task, underWay);
-  }
-  const begun = await underWay;
-  return { ...started, ...begun, unenforced: [...unenforced, ...begun.unenforced] };
+  const begun = await (starts.get(task) ??
+    (task.state === "configured" ? begin(task, request) : begunBefore(task, request)));
+  return { kind: "started", id: task.id, ...begun, unenforced: [...unenforced, ...begun.unenforced] };
 }
 
-async function begin(task: Task, { configure, limits }: RunRequest): Promise<Begun> {
+function begin(task: Task, request: RunRequest): Promise<Begun> {
+  const underWay = limitAndStart(task, request).finally(() => starts.delete(task));
+  starts.set(task, underWay);
+  return underWay;
+}
+
+async function limitAndStart(task: Task, { configure, limits }: RunRequest): Promise<Begun> {
+  const limited =
+    limits === undefined ? NOT_LIMITED : await task.limitForRequest(limits, configure.allowUnenforced);
+  return { ...limited, pid: await task.start() };
+}
+
+/** What an earlier request was answered, of which this one is the repetition. */
+function begunBefore({ record }: Task, { limits }: RunRequest): Begun {
+  // A daemon that had no place on record for the answer had one for what was asked for.
   const limited =
     limits === undefined
-      ? { effective: {}, unenforced: [] }
-      : await task.limit(limits, configure.allowUnenforced);
-  return { ...limited, pid: await task.start() };
+      ? NOT_LIMITED
+      : (record.request?.limited ?? { ...NOT_LIMITED, effective: record.limits });
+  return { ...limited, pid: record.processes?.commandPid ?? 0 };
 }
 
 /** All output in both streams, of which as much is told as the cap allows, and the exit. */

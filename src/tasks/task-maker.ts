@@ -263,7 +263,7 @@ export class TaskMaker {
         allocId,
         taskName,
         labels,
-        request: mark === undefined ? undefined : { ...mark, unenforced },
+        request: mark === undefined ? undefined : { ...mark, unenforced, limited: undefined },
         owner,
         chrootMethod,
         cgroup: undefined,
