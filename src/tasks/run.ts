@@ -1,7 +1,7 @@
 /** The whole life of a task in one call: it is made, limited, started, its output told, and at last its exit. */
 import type { Caller } from "./access/identity.js";
 import type { Collection } from "./collect.js";
-import { Deferred } from "./concurrency/deferred.js";
+import { Holders } from "./concurrency/holders.js";
 import { withinField } from "./errors.js";
 import type { Executor } from "./executor.js";
 import type { LogEvent, Piece } from "./output/events.js";
@@ -64,9 +64,12 @@ const ALL_OUTPUT = {
   follow: true,
 } as const;
 
+/** The streams of each task: one more for each repetition of its request. */
+const streams = new Holders<Task>();
+
 /**
- * Ends by throwing the reason of `caller` when that fires: without `detach` the task has been killed then, but not
- * where it is the daemon that stops.
+ * Ends by throwing the reason of `caller` when that fires: without `detach` the last stream of a task has killed it
+ * then, but not where it is the daemon that stops.
  */
 export async function* run(
   executor: Calls,
@@ -74,12 +77,13 @@ export async function* run(
   caller: AbortSignal,
   by: Caller,
 ): AsyncGenerator<RunEvent, void, undefined> {
-  const done = new Deferred<undefined>();
+  const nameHeld = (made: Task): Promise<void> => streams.free(made);
   const { configure, files, stdin, ...rest } = request;
   const { id, unenforced } = await executor
-    .configure(configure, caller, by, { files, stdin, nameHeld: done.promise, rest })
+    .configure(configure, caller, by, { files, stdin, nameHeld, rest })
     .catch((error: unknown) => Promise.reject(withinField("configure", error) as Error));
   const task = executor.get(id, by);
+  const letGo = streams.hold(task);
   let goesOn = false;
   try {
     const started = await start(task, request, unenforced).catch(async (error: unknown) => {
@@ -95,8 +99,7 @@ export async function* run(
     }
     goesOn = true;
   } finally {
-    done.resolve(undefined);
-    if (!goesOn && !executor.isStopping) void task.kill("force_stop");
+    if (letGo() && !goesOn && !executor.isStopping) void task.kill("force_stop");
   }
 }
 
