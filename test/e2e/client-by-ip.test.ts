@@ -25,7 +25,11 @@ it.each([
 ])("is trusted as %s, without a word", async (listen, san) => {
   await using daemon = await RemoteDaemon.start({ access: ACCESS, listen, san });
   for (const tls of [{}, { serverName: listen }]) {
-    const options = { address: daemon.address, token: TOKEN, tls: { ...tls, ca: `${daemon.authority.ca}` } };
+    const options = {
+      address: daemon.address,
+      token: TOKEN,
+      tls: { ...tls, ca: daemon.authority.ca.toString() },
+    };
     const said = await run(process.execPath, ["--eval", LIST, SDK, JSON.stringify(options)]);
     expect(said).toEqual({ stdout: "0\n", stderr: "" });
   }
