@@ -34,6 +34,11 @@ const HINTS: Readonly<Record<string, string>> = {
   NOT_ENDED: "'stockade stop' ends it, and 'stockade rm -f' ends and removes it",
 };
 
+const DISTRUSTED: Readonly<Record<string, string>> = {
+  SERVER_UNTRUSTED: "--tls-ca names whom to trust, and --tls-server-name the name in the certificate",
+  CLIENT_UNTRUSTED: "--tls-cert and --tls-key give one",
+};
+
 /** In grpc-js's words, of a connection that the other end has closed before it said anything. */
 const CLOSED = /ECONNRESET|EPIPE|Socket closed|Failed to connect|Connection dropped/;
 
@@ -53,7 +58,8 @@ export function complaint(error: unknown, host: string, verb = ""): string {
   }
   const { code, reason, field, message } = error;
   if (code === "UNAVAILABLE" && reason === undefined) return unreachable(message, host);
-  if (reason === "SERVER_UNTRUSTED") return untrusted(message, host);
+  const distrusted = DISTRUSTED[reason ?? ""];
+  if (distrusted !== undefined) return printable(`${host}: ${message}; ${distrusted}`);
   // Of what is sent alone: nothing that a daemon answers is as large.
   if (code === "RESOURCE_EXHAUSTED" && message.includes("larger than max")) return TOO_LARGE;
   if (code === "UNAUTHENTICATED") {
@@ -62,11 +68,6 @@ export function complaint(error: unknown, host: string, verb = ""): string {
   const at = field === undefined || message.includes(field) ? "" : ` (${field})`;
   const hint = HINTS[reason ?? ""];
   return printable(`${message}${at}${hint === undefined ? "" : `; ${hint}`}`);
-}
-
-function untrusted(message: string, host: string): string {
-  const hint = "--tls-ca names whom to trust, and --tls-server-name the name in the certificate";
-  return `${printable(host)}: ${printable(message)}; ${hint}`;
 }
 
 function unreachable(message: string, host: string): string {

@@ -10,10 +10,19 @@ export function printable(text: string): string {
 
 /** JSON as `JSON.stringify` has it, with what that leaves of control characters escaped too, and bigints as numbers in quotes. */
 export function printableJson(value: unknown): string {
+  return stringify(value, 2);
+}
+
+/** The same on one line, which it ends. */
+export function printableJsonLine(value: unknown): string {
+  return `${stringify(value, 0)}\n`;
+}
+
+function stringify(value: unknown, indent: number): string {
   const json = JSON.stringify(
     value,
     (_key, item: unknown) => (typeof item === "bigint" ? item.toString() : item),
-    2,
+    indent,
   );
   return json.replaceAll(UNPRINTABLE, (character) => (character === "\n" ? character : unicode(character)));
 }

@@ -1,5 +1,14 @@
 /** How a daemon is reached: where, and by what it knows who calls. */
-import { credentials, Metadata, type ChannelCredentials, type ChannelOptions } from "@grpc/grpc-js";
+import { isIP } from "node:net";
+import { checkServerIdentity } from "node:tls";
+
+import {
+  credentials,
+  Metadata,
+  type ChannelCredentials,
+  type ChannelOptions,
+  type VerifyOptions,
+} from "@grpc/grpc-js";
 
 import { CHANNEL_OPTIONS } from "./channel-options.js";
 
@@ -9,7 +18,7 @@ export interface TlsOptions {
   /** The client's own certificate, in PEM, its chain after it. With `key`, or not at all. */
   readonly cert?: string | Uint8Array;
   readonly key?: string | Uint8Array;
-  /** The name that the server's certificate must have; absent: the host of the address. */
+  /** The name, or the IP address, that the server's certificate must have; absent: the host of the address. */
   readonly serverName?: string;
 }
 
@@ -45,11 +54,9 @@ export function channelParts({ address, tls, token }: ConnectOptions): ChannelPa
   }
   return {
     address,
-    credentials: tls === undefined ? credentials.createInsecure() : tlsCredentials(tls),
-    options: {
-      ...CHANNEL_OPTIONS,
-      ...(tls?.serverName === undefined ? {} : { "grpc.ssl_target_name_override": tls.serverName }),
-    },
+    ...(tls === undefined
+      ? { credentials: credentials.createInsecure(), options: CHANNEL_OPTIONS }
+      : overTls(address, tls)),
     metadata: () => {
       const metadata = new Metadata();
       if (token !== undefined) metadata.set("authorization", `Bearer ${token}`);
@@ -58,11 +65,38 @@ export function channelParts({ address, tls, token }: ConnectOptions): ChannelPa
   };
 }
 
-function tlsCredentials({ ca, cert, key }: TlsOptions): ChannelCredentials {
+/** What is asked of a server by its address: SNI has names alone (RFC 6066, 3), and this one is nobody's (RFC 6761, 6.4). */
+const NO_NAME = "address.invalid";
+
+function overTls(
+  address: string,
+  { ca, cert, key, serverName }: TlsOptions,
+): Pick<ChannelParts, "credentials" | "options"> {
   if ((cert === undefined) !== (key === undefined)) {
     throw new TypeError("tls.cert and tls.key are given together, or not at all");
   }
-  return credentials.createSsl(bytes(ca), bytes(key), bytes(cert));
+  const trusting = (verified: VerifyOptions): ChannelCredentials =>
+    credentials.createSsl(bytes(ca), bytes(key), bytes(cert), verified);
+  const asking = (name: string): ChannelOptions => ({
+    ...CHANNEL_OPTIONS,
+    "grpc.ssl_target_name_override": name,
+  });
+  const server = serverName ?? hostOf(address);
+  if (isIP(server) !== 0) {
+    const checkIdentity: VerifyOptions["checkServerIdentity"] = (_asked, shown) =>
+      checkServerIdentity(server, shown);
+    return { credentials: trusting({ checkServerIdentity: checkIdentity }), options: asking(NO_NAME) };
+  }
+  return {
+    credentials: trusting({}),
+    options: serverName === undefined ? CHANNEL_OPTIONS : asking(serverName),
+  };
+}
+
+/** Of "<host>:<port>"; that of an IPv6 address without its brackets. */
+function hostOf(address: string): string {
+  const host = address.replace(/:[0-9]+$/, "");
+  return host.startsWith("[") && host.endsWith("]") ? host.slice(1, -1) : host;
 }
 
 function bytes(pem: string | Uint8Array | undefined): Buffer | null {

@@ -3,6 +3,7 @@ import { Metadata, status, type ServiceError } from "@grpc/grpc-js";
 import { BadRequest, ErrorInfo, RetryInfo } from "../gen/google/rpc/error_details.js";
 import { Status } from "../gen/google/rpc/status.js";
 import { brand } from "./brand.js";
+import { distrustIn } from "./distrust.js";
 import { toMs } from "./durations.js";
 import type { ErrorReason, LocalReason } from "./reasons.js";
 
@@ -28,11 +29,11 @@ export class StockadeError extends Error {
     { reason, ...options }: { readonly cause?: unknown; readonly reason?: LocalReason } = {},
   ) {
     const distrust = distrustIn(cause);
-    super(distrust ?? cause.details, { cause, ...options });
+    super(distrust?.message ?? cause.details, { cause, ...options });
     this.name = "StockadeError";
     this.code = status[cause.code];
     const details = decodeDetails(cause);
-    this.reason = details.info?.reason ?? (distrust === undefined ? reason : "SERVER_UNTRUSTED");
+    this.reason = details.info?.reason ?? distrust?.reason ?? reason;
     this.metadata = Object.fromEntries(details.info?.metadata ?? []);
     this.field = details.badRequest?.fieldViolations[0]?.field;
     const delay = details.retryInfo?.retryDelay;
@@ -48,16 +49,6 @@ export function localError(
 ): StockadeError {
   const error = { code: status[code], details: message, metadata: new Metadata() };
   return new StockadeError(Object.assign(new Error(message), error), options);
-}
-
-/** What grpc-js passes on of Node, whose words are OpenSSL's. An alert is the server's word, and of another certificate. */
-const DISTRUST =
-  /^No connection established\. Last error: Error(?: \[\w+\])?: (?!.*\balert\b)(?<why>.*(?:certificate|altnames).*?)\.* Resolution note:/s;
-
-/** That the server has shown no certificate that is trusted, in words; undefined: it is something else. */
-function distrustIn({ code, details }: ServiceError): string | undefined {
-  const why = code === status.UNAVAILABLE ? DISTRUST.exec(details)?.groups?.["why"] : undefined;
-  return why === undefined ? undefined : `the server's certificate is not trusted: ${why}`;
 }
 
 interface Details {

@@ -1,8 +1,10 @@
 /**
  * The reasons that the client itself has, without an answer of the daemon's. SERVER_UNTRUSTED: the server's certificate
- * is none that `tls` trusts, or has another name. CLIENT_CLOSED: the call was made after `close`.
+ * is none that `tls` trusts, or has another name. CLIENT_UNTRUSTED: a server that says so, which what stands before a
+ * daemon may be, refuses the certificate of `tls`, or wants one; a daemon closes the connection, and the client cannot
+ * tell that from another loss. CLIENT_CLOSED: the call was made after `close`.
  */
-export const LOCAL_REASONS = ["SERVER_UNTRUSTED", "CLIENT_CLOSED"] as const;
+export const LOCAL_REASONS = ["SERVER_UNTRUSTED", "CLIENT_UNTRUSTED", "CLIENT_CLOSED"] as const;
 
 export type LocalReason = (typeof LOCAL_REASONS)[number];
 

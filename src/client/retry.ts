@@ -39,7 +39,7 @@ export function isCutOff(error: unknown): boolean {
 }
 
 function isUnavailable({ code, reason }: StockadeError): boolean {
-  return code === "UNAVAILABLE" && reason !== "SERVER_UNTRUSTED";
+  return code === "UNAVAILABLE" && reason !== "SERVER_UNTRUSTED" && reason !== "CLIENT_UNTRUSTED";
 }
 
 /** A stream that was reset, or one that nobody can make sense of: what a proxy says that is no daemon, too. */

@@ -13,7 +13,7 @@ import { OUTPUT_STREAMS, type OutputStreamName } from "../tasks/ports-output.js"
 import { fromExit } from "./convert.js";
 
 /** Ours: there are fewer. */
-const STREAMS_MAX = 16;
+export const STREAMS_MAX = 16;
 
 const HEARTBEAT_MIN_NS = 1_000_000_000n;
 const HEARTBEAT_MAX_NS = 24n * 60n * 60n * HEARTBEAT_MIN_NS;

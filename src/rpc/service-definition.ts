@@ -4,21 +4,28 @@ import { strictly } from "./decode-request.js";
 import { encodePage } from "./encode-list.js";
 import { encodeLogsResponse } from "./encode-logs.js";
 import { encodeRunResponse } from "./encode-run.js";
+import { SHAPES } from "./request-shape.js";
 
 const GENERATED = api.ExecutorServiceService;
 
 export const SERVICE = {
-  configure: strictly(GENERATED.configure, api.ConfigureRequest),
-  limit: strictly(GENERATED.limit, api.LimitRequest),
-  start: strictly(GENERATED.start, api.StartRequest),
-  wait: strictly(GENERATED.wait, api.WaitRequest),
-  shutdown: strictly(GENERATED.shutdown, api.ShutdownRequest),
-  forceStop: strictly(GENERATED.forceStop, api.ForceStopRequest),
-  get: strictly(GENERATED.get, api.GetRequest),
-  list: { ...strictly(GENERATED.list, api.ListRequest), responseSerialize: encodePage },
-  delete: strictly(GENERATED.delete, api.DeleteRequest),
-  getServerInfo: strictly(GENERATED.getServerInfo, api.GetServerInfoRequest),
-  open: strictly(GENERATED.open, api.OpenRequest),
-  logs: { ...strictly(GENERATED.logs, api.LogsRequest), responseSerialize: encodeLogsResponse },
-  run: { ...strictly(GENERATED.run, api.RunRequest), responseSerialize: encodeRunResponse },
+  configure: strictly(GENERATED.configure, api.ConfigureRequest, SHAPES.ConfigureRequest),
+  limit: strictly(GENERATED.limit, api.LimitRequest, SHAPES.LimitRequest),
+  start: strictly(GENERATED.start, api.StartRequest, SHAPES.StartRequest),
+  wait: strictly(GENERATED.wait, api.WaitRequest, SHAPES.WaitRequest),
+  shutdown: strictly(GENERATED.shutdown, api.ShutdownRequest, SHAPES.ShutdownRequest),
+  forceStop: strictly(GENERATED.forceStop, api.ForceStopRequest, SHAPES.ForceStopRequest),
+  get: strictly(GENERATED.get, api.GetRequest, SHAPES.GetRequest),
+  list: { ...strictly(GENERATED.list, api.ListRequest, SHAPES.ListRequest), responseSerialize: encodePage },
+  delete: strictly(GENERATED.delete, api.DeleteRequest, SHAPES.DeleteRequest),
+  getServerInfo: strictly(GENERATED.getServerInfo, api.GetServerInfoRequest, SHAPES.GetServerInfoRequest),
+  open: strictly(GENERATED.open, api.OpenRequest, SHAPES.OpenRequest),
+  logs: {
+    ...strictly(GENERATED.logs, api.LogsRequest, SHAPES.LogsRequest),
+    responseSerialize: encodeLogsResponse,
+  },
+  run: {
+    ...strictly(GENERATED.run, api.RunRequest, SHAPES.RunRequest),
+    responseSerialize: encodeRunResponse,
+  },
 } satisfies Record<keyof typeof GENERATED, unknown>;

@@ -4,6 +4,7 @@ import type { Caller } from "../tasks/access/identity.js";
 import { turns } from "../tasks/concurrency/fair-turns.js";
 import { TaskError } from "../tasks/errors.js";
 import { callerOfCall } from "./access/callers.js";
+import { checkDecoded } from "./decode-request.js";
 import { toServiceError } from "./status.js";
 import type { StreamSlots } from "./stream-slots.js";
 import type { UnaryParts } from "./unary.js";
@@ -56,6 +57,7 @@ async function send<Request, Response>(
   const writer = new Writer(call, signal);
   await turns.enter();
   signal.throwIfAborted();
+  checkDecoded(call.request);
   let written: Promise<void> | undefined;
   for await (const response of begin(signal)) {
     await written;

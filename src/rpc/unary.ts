@@ -5,6 +5,7 @@ import { TaskError } from "../tasks/errors.js";
 import { turns } from "../tasks/concurrency/fair-turns.js";
 import { callerOfCall } from "./access/callers.js";
 import type { Calls } from "./calls.js";
+import { checkDecoded } from "./decode-request.js";
 import { toServiceError } from "./status.js";
 
 /**
@@ -25,6 +26,7 @@ async function begin<Request, Response>(
   await turns.enter();
   // Where nobody would hear the answer, or the daemon stops, nothing is begun.
   signal.throwIfAborted();
+  checkDecoded(call.request);
   return method(call.request, signal, callerOfCall(call));
 }
 

@@ -1,7 +1,7 @@
 /**
  * A task's record as text: one line, then one JSON document.
  *
- *     stockade-record 1.2 sha256:<hex of all that follows this line>
+ *     stockade-record 1.3 sha256:<hex of all that follows this line>
  *     { … }
  *
  * Numbers of 64 bits are strings of decimal digits, undefined is null; a limit or a usage that is absent is left out.
@@ -16,18 +16,19 @@ import { createHash } from "node:crypto";
 import type { Owner } from "../tasks/access/identity.js";
 import type { EndCause, Exit, ExitReasonName, ExitStatus, Usage } from "../tasks/exit.js";
 import { REQUEST_ID, type AnsweredRequest } from "../tasks/idempotency/request-id.js";
-import type { Limits } from "../tasks/limits.js";
+import type { LimitAnswer, Limits } from "../tasks/limits.js";
 import type { FoundDirectories, SandboxProcesses, TaskRecord } from "../tasks/ports.js";
 import { LABEL_KEY, LABEL_VALUE } from "../tasks/request/labels.js";
 import { cgroupTaskId, pidTaskId } from "../tasks/task-id.js";
+import type { Unenforced } from "../tasks/unenforced.js";
 import { FieldError, Fields } from "./fields.js";
 
 const MAJOR_MIN = 1;
 const MAJOR_MAX = 2;
 
-/** 2.0: its alloc has the owner's name in front, in which a reader of 1.2 would see a damaged record. */
+/** Of 2 the alloc has the owner's name in front, in which a reader of 1 would see a damaged record. */
 function versionOf({ owner }: TaskRecord): string {
-  return owner === undefined ? "1.2" : "2.0";
+  return owner === undefined ? "1.3" : "2.1";
 }
 
 /** What the bytes of a record file are. `why`: for people; it holds nothing of the content. */
@@ -166,12 +167,21 @@ function documentOf(record: TaskRecord): Document<TaskRecord> {
   };
 }
 
-function requestDocument({ id, digest, unenforced }: AnsweredRequest): Document<AnsweredRequest> {
+function requestDocument({ id, digest, unenforced, limited }: AnsweredRequest): Document<AnsweredRequest> {
   return {
     id,
     digest,
-    unenforced: unenforced.map(({ name, reason }) => ({ name, reason })),
+    unenforced: unenforcedDocument(unenforced),
+    limited: limited === undefined ? null : limitedDocument(limited),
   };
+}
+
+function limitedDocument({ effective, unenforced }: LimitAnswer): Document<LimitAnswer> {
+  return { effective: limitsDocument(effective), unenforced: unenforcedDocument(unenforced) };
+}
+
+function unenforcedDocument(unenforced: readonly Unenforced[]): Document<Unenforced>[] {
+  return unenforced.map(({ name, reason }) => ({ name, reason }));
 }
 
 function ownerDocument({ name, group }: Owner): Document<Owner> {
@@ -272,11 +282,22 @@ function readRequest(parent: Fields, name: string): AnsweredRequest {
   return {
     id: fields.text("id", REQUEST_ID),
     digest: fields.text("digest", DIGEST),
-    unenforced: fields.list("unenforced", (item) => ({
-      name: item.text("name", TEXT),
-      reason: item.text("reason", TEXT),
-    })),
+    unenforced: readUnenforced(fields),
+    // Since 1.3 and 2.1; whatever an earlier daemon's Run was answered of limits is not on record.
+    limited: fields.has("limited") ? fields.orNull("limited", readLimited) : undefined,
   };
+}
+
+function readLimited(parent: Fields, name: string): LimitAnswer {
+  const fields = parent.object(name);
+  return { effective: readLimits(fields.object("effective")), unenforced: readUnenforced(fields) };
+}
+
+function readUnenforced(fields: Fields): readonly Unenforced[] {
+  return fields.list("unenforced", (item) => ({
+    name: item.text("name", TEXT),
+    reason: item.text("reason", TEXT),
+  }));
 }
 
 function readOwner(parent: Fields, name: string): Owner {

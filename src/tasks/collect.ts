@@ -36,11 +36,24 @@ export async function* collectFile<T>(
     yield* use(into);
     return;
   }
+  let made = false;
   try {
     const copied = await copy(sandboxes, { allocId, taskName, path, maxBytes, into });
+    made = !("errno" in copied);
     yield* use("errno" in copied ? copied : { ...copied, content: contentOf(records, into) });
   } finally {
-    await records.removeCollected(into);
+    await remove(records, into, made);
+  }
+}
+
+/** Where there is no copy, or none that is whole, that is what is told. What is left goes with the record, or with the daemon. */
+async function remove(records: CollectedStore, copied: string, made: boolean): Promise<void> {
+  try {
+    await records.removeCollected(copied);
+  } catch (error) {
+    const shortage = hostExhausted(error, "remove the copy of a file that was asked for");
+    if (shortage === undefined) throw error;
+    if (made) throw shortage;
   }
 }
 

@@ -39,7 +39,7 @@ export interface ExecutorParts extends TaskMakerParts {
   readonly removeAllocDirs: boolean;
 }
 
-const NOTHING: Brought = { files: [], stdin: undefined, nameHeld: Promise.resolve(), rest: {} };
+const NOTHING: Brought = { files: [], stdin: undefined, nameHeld: () => Promise.resolve(), rest: {} };
 
 export interface OpenAnswer {
   readonly state: TaskState;

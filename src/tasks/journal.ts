@@ -25,7 +25,10 @@ const WRITE_AGAIN_MS = 500;
 
 /** What may become known of a task. */
 export type News = Partial<
-  Pick<TaskRecord, "id" | "cgroup" | "processes" | "limits" | "cause" | "killSent" | "graceEndsNs" | "exit">
+  Pick<
+    TaskRecord,
+    "id" | "request" | "cgroup" | "processes" | "limits" | "cause" | "killSent" | "graceEndsNs" | "exit"
+  >
 >;
 
 /** A task's record as it grows: what is known is on disk before anybody is told, or anything done for it. */

@@ -1,3 +1,5 @@
+import type { Unenforced } from "./unenforced.js";
+
 /** The limits of a task. Absent: not limited, or unchanged. */
 export interface Limits {
   /** Hard limit of memory, in bytes. */
@@ -17,3 +19,11 @@ export interface Limits {
 }
 
 export type LimitName = keyof Limits;
+
+/** What has come of limits that were asked for. */
+export interface LimitAnswer {
+  /** Those in force, read back from the kernel. */
+  readonly effective: Limits;
+  /** Those asked for that are not. */
+  readonly unenforced: readonly Unenforced[];
+}

@@ -1,12 +1,12 @@
 /** The whole life of a task in one call: it is made, limited, started, its output told, and at last its exit. */
 import type { Caller } from "./access/identity.js";
 import type { Collection } from "./collect.js";
-import { Deferred } from "./concurrency/deferred.js";
+import { Holders } from "./concurrency/holders.js";
 import { withinField } from "./errors.js";
 import type { Executor } from "./executor.js";
 import type { LogEvent, Piece } from "./output/events.js";
 import { OUTPUT_STREAMS, type OutputStreamName } from "./ports-output.js";
-import type { Limits } from "./limits.js";
+import type { LimitAnswer, Limits } from "./limits.js";
 import type { FileSpec } from "./ports.js";
 import type { CollectPath } from "./request/collect-paths.js";
 import type { ConfigureInput } from "./request/spec.js";
@@ -64,9 +64,12 @@ const ALL_OUTPUT = {
   follow: true,
 } as const;
 
+/** The streams of each task: one more for each repetition of its request. */
+const streams = new Holders<Task>();
+
 /**
- * Ends by throwing the reason of `caller` when that fires: without `detach` the task has been killed then, but not
- * where it is the daemon that stops.
+ * Ends by throwing the reason of `caller` when that fires: without `detach` the last stream of a task has killed it
+ * then, but not where it is the daemon that stops.
  */
 export async function* run(
   executor: Calls,
@@ -74,12 +77,13 @@ export async function* run(
   caller: AbortSignal,
   by: Caller,
 ): AsyncGenerator<RunEvent, void, undefined> {
-  const done = new Deferred<undefined>();
+  const nameHeld = (made: Task): Promise<void> => streams.free(made);
   const { configure, files, stdin, ...rest } = request;
   const { id, unenforced } = await executor
-    .configure(configure, caller, by, { files, stdin, nameHeld: done.promise, rest })
+    .configure(configure, caller, by, { files, stdin, nameHeld, rest })
     .catch((error: unknown) => Promise.reject(withinField("configure", error) as Error));
   const task = executor.get(id, by);
+  const letGo = streams.hold(task);
   let goesOn = false;
   try {
     const started = await start(task, request, unenforced).catch(async (error: unknown) => {
@@ -95,8 +99,7 @@ export async function* run(
     }
     goesOn = true;
   } finally {
-    done.resolve(undefined);
-    if (!goesOn && !executor.isStopping) void task.kill("force_stop");
+    if (letGo() && !goesOn && !executor.isStopping) void task.kill("force_stop");
   }
 }
 
@@ -130,7 +133,9 @@ async function* eventsOf(
 }
 
 /** What of the start was not known before it. */
-type Begun = Pick<RunStarted, "pid" | "unenforced" | "effective">;
+type Begun = LimitAnswer & Pick<RunStarted, "pid">;
+
+const NOT_LIMITED: LimitAnswer = { effective: {}, unenforced: [] };
 
 /** The starts under way: whoever repeats the request meanwhile joins that of its task, and has its answer. */
 const starts = new WeakMap<Task, Promise<Begun>>();
@@ -140,27 +145,31 @@ async function start(
   request: RunRequest,
   unenforced: readonly Unenforced[],
 ): Promise<RunStarted> {
-  const started = { kind: "started", id: task.id } as const;
-  let underWay = starts.get(task);
-  if (underWay === undefined) {
-    // That of an earlier request with this request_id, of which this is the repetition.
-    if (task.state !== "configured") {
-      const pid = task.record.processes?.commandPid ?? 0;
-      return { ...started, pid, effective: task.record.limits, unenforced };
-    }
-    underWay = begin(task, request).finally(() => starts.delete(task));
-    starts.set(task, underWay);
-  }
-  const begun = await underWay;
-  return { ...started, ...begun, unenforced: [...unenforced, ...begun.unenforced] };
+  const begun = await (starts.get(task) ??
+    (task.state === "configured" ? begin(task, request) : begunBefore(task, request)));
+  return { kind: "started", id: task.id, ...begun, unenforced: [...unenforced, ...begun.unenforced] };
 }
 
-async function begin(task: Task, { configure, limits }: RunRequest): Promise<Begun> {
+function begin(task: Task, request: RunRequest): Promise<Begun> {
+  const underWay = limitAndStart(task, request).finally(() => starts.delete(task));
+  starts.set(task, underWay);
+  return underWay;
+}
+
+async function limitAndStart(task: Task, { configure, limits }: RunRequest): Promise<Begun> {
+  const limited =
+    limits === undefined ? NOT_LIMITED : await task.limitForRequest(limits, configure.allowUnenforced);
+  return { ...limited, pid: await task.start() };
+}
+
+/** What an earlier request was answered, of which this one is the repetition. */
+function begunBefore({ record }: Task, { limits }: RunRequest): Begun {
+  // A daemon that had no place on record for the answer had one for what was asked for.
   const limited =
     limits === undefined
-      ? { effective: {}, unenforced: [] }
-      : await task.limit(limits, configure.allowUnenforced);
-  return { ...limited, pid: await task.start() };
+      ? NOT_LIMITED
+      : (record.request?.limited ?? { ...NOT_LIMITED, effective: record.limits });
+  return { ...limited, pid: record.processes?.commandPid ?? 0 };
 }
 
 /** All output in both streams, of which as much is told as the cap allows, and the exit. */

@@ -68,8 +68,8 @@ export interface Brought {
   readonly files: readonly FileSpec[];
   /** Undefined: /dev/null. */
   readonly stdin: Uint8Array | undefined;
-  /** Until it settles nobody gets the task's name, and its directory, however long the task has ended. Never rejects. */
-  readonly nameHeld: Promise<unknown>;
+  /** Of the task that has ended: until it settles nobody gets its name, and its directory. Never rejects. */
+  readonly nameHeld: (task: Task) => Promise<void>;
   /** What else the request holds, so that another is never taken for a repetition of it. */
   readonly rest: object;
 }
@@ -206,7 +206,7 @@ export class TaskMaker {
       void task.ended.then(giveBack);
       this.books.registry.add(task);
       this.books.requests.remember(task.record);
-      void Promise.all([task.ended, brought.nameHeld]).then(unreserve);
+      void task.ended.then(() => brought.nameHeld(task)).then(unreserve);
       this.dropUnlessStarted(task);
       return { id, unenforced };
     } catch (error) {
@@ -263,7 +263,7 @@ export class TaskMaker {
         allocId,
         taskName,
         labels,
-        request: mark === undefined ? undefined : { ...mark, unenforced },
+        request: mark === undefined ? undefined : { ...mark, unenforced, limited: undefined },
         owner,
         chrootMethod,
         cgroup: undefined,

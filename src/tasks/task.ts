@@ -12,7 +12,7 @@ import { TaskError } from "./errors.js";
 import { commandNotExecutable } from "./fault-errors.js";
 import type { EndCause, Exit, Usage } from "./exit.js";
 import { limitFieldName } from "./request/limit-rules.js";
-import type { LimitName, Limits } from "./limits.js";
+import type { LimitAnswer, LimitName, Limits } from "./limits.js";
 import { Mutex } from "./concurrency/mutex.js";
 import {
   HelperFault,
@@ -30,7 +30,7 @@ import type { User } from "./ports-users.js";
 import type { Journal, News, Start } from "./journal.js";
 import { onceThereIsEnough } from "./shortage.js";
 import { nameEnding } from "./verdict.js";
-import { NO_CGROUP, unenforceable, type Unenforced } from "./unenforced.js";
+import { NO_CGROUP, unenforceable } from "./unenforced.js";
 import { Waiters } from "./concurrency/waiters.js";
 import { plainWord } from "./request/words.js";
 
@@ -54,11 +54,6 @@ export interface Launch {
   readonly user: User;
   /** Called when they are needed no more; the end of the task says so too. */
   readonly giveBack: () => void;
-}
-
-export interface LimitAnswer {
-  readonly effective: Limits;
-  readonly unenforced: readonly Unenforced[];
 }
 
 export class Task {
@@ -198,6 +193,21 @@ export class Task {
 
   /** Sets limits, all or none of those that this host can enforce. */
   limit(wanted: Limits, allowUnenforced: boolean): Promise<LimitAnswer> {
+    return this.setLimits(wanted, allowUnenforced, () => ({}));
+  }
+
+  /** As `limit`, for the request that the task has come of, which is answered the same when it is repeated. */
+  limitForRequest(wanted: Limits, allowUnenforced: boolean): Promise<LimitAnswer> {
+    const { request } = this.journal.known;
+    if (request === undefined) return this.limit(wanted, allowUnenforced);
+    return this.setLimits(wanted, allowUnenforced, (limited) => ({ request: { ...request, limited } }));
+  }
+
+  private setLimits(
+    wanted: Limits,
+    allowUnenforced: boolean,
+    newsOf: (answer: LimitAnswer) => News,
+  ): Promise<LimitAnswer> {
     return this.limiting.run(async () => {
       this.refuseEnded();
       const { cgroup } = this.parts;
@@ -207,7 +217,11 @@ export class Task {
         reason,
       }));
       if (unenforced.length > 0 && !allowUnenforced) throw unenforceable(unenforced);
-      if (cgroup === undefined) return { effective: {}, unenforced };
+      if (cgroup === undefined) {
+        const answer = { effective: {}, unenforced };
+        await this.note(newsOf(answer));
+        return answer;
+      }
       const taken = Object.fromEntries(
         Object.entries(wanted).filter(([name]) => !cannot.has(name as LimitName)),
       ) as Limits;
@@ -216,8 +230,9 @@ export class Task {
         const effective = await cgroup.readLimits();
         // Of a cgroup that goes meanwhile nothing is read, which would say that nothing is limited.
         this.refuseEnded();
-        await this.note({ limits: { ...this.journal.known.limits, ...taken } });
-        return { effective, unenforced };
+        const answer = { effective, unenforced };
+        await this.note({ limits: { ...this.journal.known.limits, ...taken }, ...newsOf(answer) });
+        return answer;
       } catch (error) {
         this.refuseEnded();
         throw asLimitError(error);

@@ -54,7 +54,15 @@ it.each([
     "a server that refuses ours",
     localError(
       "UNAVAILABLE",
-      "No connection established. Last error: Error: tlsv13 alert certificate required. Resolution note: ",
+      "No connection established. Last error: Error: tlsv13 alert certificate required:SSL alert number 116\n. Resolution note: ",
+    ),
+    false,
+  ],
+  [
+    "a server that speaks TLS otherwise",
+    localError(
+      "UNAVAILABLE",
+      "No connection established. Last error: Error: alert handshake failure:SSL alert number 40\n. Resolution note: ",
     ),
     true,
   ],

@@ -351,6 +351,9 @@ it.each([
   [["ps", "-o", "xml"], "--output is json or table"],
   [["logs"], "which task is meant?"],
   [["logs", "-n", "x", "a"], "--tail takes a number"],
+  [["logs", "-o", "yaml", "a"], "--output is json or table"],
+  [["stop", "-o", "yaml", "a"], "--output is json or table"],
+  [["rm", "-o", "yaml", "a"], "--output is json or table"],
   [["wait", "a", "b"], "one task at a time"],
   [["stop", "no-such-task"], "no task is called 'no-such-task'"],
   [["wait", "CGROUP:/stockade/01a2242e-0000-7000-8000-000000000000"], "'stockade ps -a' lists"],
@@ -427,6 +430,85 @@ it("a task that was left is found, followed, waited for and removed", async () =
   expect(inspected.stdout).toMatch(/^state +ended\nlabel +who=me\nreason +exited\nexit code +4\n/m);
   expect(await stockade("rm", uuid)).toEqual({ code: 0, stdout: `${id}\n`, stderr: "" });
   expect((await stockade("inspect", id)).code).toBe(125);
+});
+
+/** What each line of a program's output says. */
+function documents({ stdout }: Said): unknown[] {
+  return Buffer.from(stdout, "latin1")
+    .toString()
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => JSON.parse(line) as unknown);
+}
+
+describe("logs --output", () => {
+  it("json has an event on each line, with its offset, and bytes that are no text exactly", async () => {
+    // The first two bytes of a character come in another chunk than the third.
+    const script =
+      "printf 'a\\342\\202'; while ! test -e /alloc/data/go; do sleep 0.05; done; " +
+      "printf '\\254\\nb\\377'; printf 'e\\033' >&2; exit 3";
+    const id = (await sh(script, "-d", "--name", "json")).stdout.trim();
+    const following = start(["logs", "-f", "-o", "json", id]);
+    await following.says('"data":"a"');
+    expect((await stockade(...RUN, "--alloc", "json", "--rm", "touch", "/alloc/data/go")).code).toBe(0);
+    const followed = documents(await following.ended) as {
+      readonly kind: string;
+      readonly stream?: string;
+    }[];
+    expect(followed.filter(({ stream }) => stream === "stdout")).toEqual([
+      { kind: "chunk", stream: "stdout", offset: "0", data: "a" },
+      {
+        kind: "chunk",
+        stream: "stdout",
+        offset: "1",
+        data: "\u20ac\nb\ufffd",
+        base64: Buffer.from([0xe2, 0x82, 0xac, 0x0a, 0x62, 0xff]).toString("base64"),
+      },
+    ]);
+    expect(followed.filter(({ stream }) => stream === "stderr")).toEqual([
+      { kind: "chunk", stream: "stderr", offset: "0", data: "e\u001b" },
+    ]);
+    const exit: unknown = JSON.parse((await stockade("wait", "-o", "json", id)).stdout);
+    expect(followed.at(-1)).toEqual({ kind: "exit", exit });
+    const last = await stockade("logs", "--tail", "1", "--stderr", "-o", "json", id);
+    expect(documents(last)).toEqual([
+      { kind: "chunk", stream: "stderr", offset: "0", data: "e\u001b" },
+      { kind: "exit", exit },
+    ]);
+  });
+
+  it("table has how it ended beside the output", async () => {
+    const id = (await sh("echo hi; exit 3", "-d")).stdout.trim();
+    const { code, stdout, stderr } = await stockade("logs", "-f", "-o", "table", id);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "hi\n" });
+    expect(stderr).toMatch(/^WHAT +IS\nreason +exited\nexit code +3\n/);
+  });
+});
+
+describe("stop and rm --output", () => {
+  async function sleepers(names: readonly string[]): Promise<string[]> {
+    const begun = names.map((name) => stockade(...RUN, "-d", "--name", name, "sleep", "1000"));
+    return (await Promise.all(begun)).map(({ stdout }) => stdout.trim());
+  }
+
+  it("json has a line for each task, also where the next one fails", async () => {
+    const [first, second] = await sleepers(["first", "second"]);
+    expect(documents(await stockade("stop", "-o", "json", "first"))).toMatchObject([
+      { id: first, reason: "SIGNALED", signal: "SIGTERM" },
+    ]);
+    const removed = await stockade("rm", "-o", "json", "first", "second");
+    expect(removed).toMatchObject({ code: 125, stderr: expect.stringContaining("'stockade stop' ends it") });
+    expect(documents(removed)).toEqual([{ id: first }]);
+    expect(documents(await stockade("rm", "-f", "-o", "json", "second"))).toEqual([{ id: second }]);
+  });
+
+  it("table has a row for each", async () => {
+    await sleepers(["first", "second"]);
+    const stopped = await stockade("stop", "-o", "table", "--force", "first", "second");
+    expect(stopped.stdout).toMatch(/^TASK +STATE\n(\S+ +ended: force_stopped \(137\)\n){2}$/);
+    const removed = await stockade("rm", "-o", "table", "first", "second");
+    expect(removed.stdout).toMatch(/^TASK +STATE\n(\S+ +removed\n){2}$/);
+  });
 });
 
 it.each([

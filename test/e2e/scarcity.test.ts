@@ -1,11 +1,20 @@
 /** What the daemon runs out of: tasks go on, and so does it once there is enough again. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { ExitReason } from "../../src/client";
-import { cgroupMounts, failure } from "../support/daemon";
+import { cgroupMounts, failure, until } from "../support/daemon";
 import { HandDaemon } from "../support/hand-daemon";
 import { removeCgroups } from "../support/remove-cgroups";
 import { itRequires } from "../support/requires";
@@ -27,12 +36,12 @@ async function start(): Promise<void> {
   daemon = await HandDaemon.start([...flags, "--cgroup-root", cgroupRoot], address());
 }
 
-/** A state directory on a file system of 512 KiB. */
-async function withSmallState(test: () => Promise<void>): Promise<void> {
+/** A state directory on a file system of its own. */
+async function withSmallState(test: () => Promise<void>, size = "512k"): Promise<void> {
   directory = mkdtempSync(join(tmpdir(), "stockade-scarcity-"));
   state = join(directory, "state");
   mkdirSync(state, { mode: 0o700 });
-  execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k,mode=0700", "tmpfs", state]);
+  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size},mode=0700`, "tmpfs", state]);
   try {
     await start();
     await test();
@@ -151,3 +160,49 @@ describe.each(SCARCITIES)("a state directory that is %s", (_what, begin) => {
       }),
   );
 });
+
+itRequires(
+  ["root", "cgroups"],
+  "a state directory that becomes read-only while a file is sent is told as that: its copy cannot be removed",
+  () =>
+    withSmallState(async () => {
+      const bytes = 6 * 2 ** 20;
+      const script = `head -c ${bytes} /dev/zero > /local/out; until [ -e /local/go ]; do sleep 0.02; done`;
+      const target = { freshName: () => "run", daemon: { address: address() } };
+      const collect = [{ path: "/local/out", maxBytes: BigInt(bytes) }];
+      using run = new RunStream(target, { command: "/bin/sh", args: ["-c", script] }, { collect });
+      const id = await run.started();
+      // So that it cannot all be sent before there is no way to remove it.
+      run.pause();
+      writeFileSync(join(directory, "alloc/run/run/local/go"), "");
+      const copies = join(state, "tasks", id.slice(-36), "collected");
+      await until(
+        () => existsSync(copies) && readdirSync(copies).some((name) => sizeOf(copies, name) === bytes),
+      );
+      await until(() => succeeds(() => remount("ro")));
+      try {
+        run.resume();
+        expect(await run.ended).toMatchObject({
+          code: "RESOURCE_EXHAUSTED",
+          reason: "HOST_EXHAUSTED",
+          metadata: { errno: "EROFS" },
+        });
+      } finally {
+        remount("rw");
+      }
+    }, "16m"),
+);
+
+function sizeOf(directory: string, name: string): number {
+  return statSync(join(directory, name)).size;
+}
+
+/** Not while the copy is still open to be written. */
+function succeeds(act: () => unknown): boolean {
+  try {
+    act();
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -37,6 +37,12 @@ const REQUEST = {
   id: "order 66",
   digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
   unenforced: [{ name: "cgroup", reason: "no controller is mounted" }],
+  limited: undefined,
+};
+
+const LIMITED = {
+  effective: LIMITS,
+  unenforced: [{ name: "io_weight", reason: "no disk can weigh its users" }],
 };
 
 /** What the records that are kept in the repository say, by version; "next": of a minor version that is to come. */
@@ -72,6 +78,12 @@ const RECORDS: Readonly<Record<string, TaskRecord>> = {
     limits: LIMITS,
   }),
   "1.2/output-truncated": recordOf(UUID_A, { exit: exitOf({ outputTruncated: true }) }),
+  "1.3/answered": recordOf(UUID_A, { request: { ...REQUEST, limited: LIMITED } }),
+  "2.1/answered": recordOf(UUID_A, {
+    allocId: "ci.1@web.1",
+    owner: { name: "ci.1", group: undefined },
+    request: { ...REQUEST, limited: { effective: {}, unenforced: [] } },
+  }),
   "next/with-more-fields": recordOf(UUID_A, { limits: { pidsMax: 64n }, exit: exitOf() }),
 };
 
@@ -97,7 +109,7 @@ describe("a record", () => {
   it("is text for people: a line that says what it is, and a document", () => {
     const text = encodeRecord(recordOf(UUID_A)).toString();
     const body = text.slice(text.indexOf("\n") + 1);
-    expect(text.split("\n")[0]).toBe(`stockade-record 1.2 sha256:${sha256(body)}`);
+    expect(text.split("\n")[0]).toBe(`stockade-record 1.3 sha256:${sha256(body)}`);
     expect(JSON.parse(body)).toMatchObject({ uuid: UUID_A, configuredNs: "1795800000123456789" });
     expect(body).toMatch(/^\{\n {2}"id": "CGROUP:/);
     expect(body).toMatch(/\n\}\n$/);
@@ -115,7 +127,7 @@ describe("a record", () => {
 
   it("in which a reader of a former version would see a damaged one has a newer major version", () => {
     const owned = recordOf(UUID_A, { allocId: "ci.1@web.1", owner: { name: "ci.1", group: undefined } });
-    expect(encodeRecord(owned).toString()).toMatch(/^stockade-record 2\.0 /);
+    expect(encodeRecord(owned).toString()).toMatch(/^stockade-record 2\.1 /);
   });
 
   it("of a longest task is smaller than what is read of a file", () => {
@@ -131,7 +143,8 @@ describe("a record", () => {
     const labels = new Map(
       Array.from({ length: 64 }, (_, index) => [`${index}`.padEnd(128, "k"), '"'.repeat(256)]),
     );
-    const request = { ...REQUEST, id: '"'.repeat(128) };
+    const limited = { ...LIMITED, effective: { ...LIMITS, cpusetCpus } };
+    const request = { ...REQUEST, id: '"'.repeat(128), limited };
     const labelled = encodeRecord({ ...longest, labels, request });
     expect(labelled.length).toBeLessThan(65_536 - 4096);
     expect(decodeRecord(labelled, UUID_A).kind).toBe("record");
@@ -149,7 +162,7 @@ describe("what is no record", () => {
   });
 
   it("is one with a byte that is not its own, anywhere after its version", () => {
-    for (let at = "stockade-record 1.2".length; at < whole.length; at++) {
+    for (let at = "stockade-record 1.3".length; at < whole.length; at++) {
       const changed = Buffer.from(whole);
       changed.writeUInt8(changed.readUInt8(at) ^ 1, at);
       expect([at, decodeRecord(changed, UUID_A).kind]).toEqual([at, "unreadable"]);
@@ -203,6 +216,7 @@ it("a record of a newer major version is known as that, whatever follows", () =>
 describe("a field", () => {
   const NULLABLE = [
     "request",
+    "request.limited",
     "cgroup",
     "processes",
     "cause",
@@ -216,7 +230,7 @@ describe("a field", () => {
   const whole = documentOf(
     recordOf(UUID_A, {
       labels: new Map([["team", "blue"]]),
-      request: REQUEST,
+      request: { ...REQUEST, limited: LIMITED },
       owner: { name: "a", group: "b" },
       limits: LIMITS,
       exit: exitOf({ usage: USAGE }),
@@ -238,8 +252,12 @@ describe("a field", () => {
     for (const value of [[], {}, -1, 1.5, 1e9, "no \0 such", true, undefined]) {
       const old = at(whole, path);
       if (typeof value === "boolean" ? typeof old === "boolean" : value === undefined) continue;
-      if (isEmptyObject(value) && ["labels", "limits", "exit.usage"].includes(path)) continue;
-      if (Array.isArray(value) && path === "request.unenforced") continue;
+      if (
+        isEmptyObject(value) &&
+        ["labels", "limits", "request.limited.effective", "exit.usage"].includes(path)
+      )
+        continue;
+      if (Array.isArray(value) && path.startsWith("request.") && path.endsWith("unenforced")) continue;
       const decoded = decodeRecord(withBody(changed(whole, path, value)), UUID_A);
       expect([value, decoded]).toEqual([
         value,
@@ -266,6 +284,10 @@ describe("a field", () => {
     ["request.unenforced", {}],
     ["request.unenforced", ["cgroup"]],
     ["request.unenforced", [{ name: "cgroup" }]],
+    ["request.limited", {}],
+    ["request.limited.effective", []],
+    ["request.limited.effective.cpusetCpus", "0-"],
+    ["request.limited.unenforced", [{ name: "io_weight" }]],
     ["cgroup", "/stockade"],
     ["cgroup", `/../${UUID_A}`],
     ["cgroup", `/stockade/./${UUID_A}`],
@@ -323,7 +345,7 @@ describe("a field", () => {
 type Document = Readonly<Record<string, unknown>>;
 
 function isOptional(path: string): boolean {
-  return /^((labels|request|owner)$|request\.unenforced\.0$|(labels|limits|exit\.usage)\.|exit\.outputTruncated$)/.test(
+  return /^((labels|request|owner|request\.limited)$|request\.(limited\.)?unenforced\.0$|(labels|limits|request\.limited\.effective|exit\.usage)\.|exit\.outputTruncated$)/.test(
     path,
   );
 }

@@ -17,6 +17,10 @@ export interface RemoteOptions {
   /** Whether certificates of clients are taken; default true. */
   readonly clientCa?: boolean;
   readonly crl?: boolean;
+  /** The address to listen on; default 127.0.0.1. */
+  readonly listen?: string;
+  /** The names in the server's certificate, as openssl takes them; default SERVER_NAME alone. */
+  readonly san?: string;
   readonly config?: Readonly<Record<string, unknown>>;
 }
 
@@ -33,9 +37,10 @@ export class RemoteDaemon implements AsyncDisposable {
 
   static async start(options: RemoteOptions): Promise<RemoteDaemon> {
     const { access, clientCa = true, crl = false, config = {} } = options;
+    const { listen = "127.0.0.1", san = `DNS:${SERVER_NAME}` } = options;
     const scratch = new Scratch();
     const authority = await Authority.make(join(scratch.path, "ca"));
-    const server = await authority.issue(SERVER_NAME, { san: `DNS:${SERVER_NAME}` });
+    const server = await authority.issue(SERVER_NAME, { san });
     const cert = join(scratch.path, "server.pem");
     const key = join(scratch.path, "server.key");
     writeFileSync(cert, server.cert);
@@ -47,7 +52,9 @@ export class RemoteDaemon implements AsyncDisposable {
       ...(clientCa ? { client_ca_file: authority.caFile } : {}),
       ...(crl ? { crl_file: authority.crlFile } : {}),
     };
-    const test = await TestDaemon.start({ ...config, tls, access }, undefined, undefined, ["127.0.0.1:0"]);
+    const test = await TestDaemon.start({ ...config, tls, access }, undefined, undefined, [
+      listen.includes(":") ? `[${listen}]:0` : `${listen}:0`,
+    ]);
     return new RemoteDaemon(test, authority, addressOf(test), scratch, tls);
   }
 
@@ -56,7 +63,7 @@ export class RemoteDaemon implements AsyncDisposable {
   }
 
   get port(): number {
-    return Number(this.address.split(":")[1]);
+    return Number(this.address.split(":").at(-1));
   }
 
   get serverFiles(): { readonly cert: string; readonly key: string } {
@@ -120,7 +127,7 @@ export class RemoteDaemon implements AsyncDisposable {
 
 /** The last one that it has said. */
 function addressOf({ logged }: TestDaemon): string {
-  const address = [...logged.matchAll(/"(127\.0\.0\.1:[0-9]+)"/g)].at(-1)?.[1];
+  const address = [...logged.matchAll(/"((?:127\.0\.0\.1|\[::1\]):[0-9]+)"/g)].at(-1)?.[1];
   if (address === undefined) throw new Error("the daemon does not say where it listens");
   return address;
 }

@@ -67,6 +67,15 @@ export class RunStream implements Disposable {
     return last?.$case === "exit" ? last.value : undefined;
   }
 
+  /** Reads no more, until `resume`. */
+  pause(): void {
+    this.call.pause();
+  }
+
+  resume(): void {
+    this.call.resume();
+  }
+
   cancel(): void {
     this.call.cancel();
   }

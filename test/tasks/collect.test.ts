@@ -118,6 +118,28 @@ it("says that the host is exhausted where a copy cannot be read, and nothing of 
   expect(asked.at(-1)).toBe("remove /u/0");
 });
 
+/** As a disk has it that has become read-only, of what is not there, too. */
+const removeCollected = (): Promise<void> =>
+  Promise.reject(Object.assign(new Error("unlink /u/0"), { code: "EROFS" }));
+
+it("says that the host is exhausted where a copy cannot be removed, and nothing of where it is", async () => {
+  const { parts: made } = parts(() => Promise.resolve(FILE));
+  const records = { ...made.records, removeCollected };
+  await expect(collected({ ...made, records }, contentOf)).rejects.toMatchObject({
+    reason: "HOST_EXHAUSTED",
+    message: "cannot remove the copy of a file that was asked for: EROFS",
+    metadata: { errno: "EROFS" },
+  });
+});
+
+it("tells of a file that could not be copied, whether or not that can be removed", async () => {
+  const fault = new HelperFault({ step: "COPY_COLLECTED", errno: "EROFS", index: 0 });
+  const { parts: made } = parts(() => Promise.reject(fault));
+  const records = { ...made.records, removeCollected };
+  const told = await collected({ ...made, records }, (collection) => Promise.resolve(collection));
+  expect(told).toEqual({ kind: "failed", of: "host", errno: "EROFS" });
+});
+
 it("says that there is no such task any more where the record has gone", async () => {
   const { parts: made } = parts(() => Promise.resolve(FILE));
   const gone = Object.assign(new Error("mkdir"), { code: "ENOENT" });

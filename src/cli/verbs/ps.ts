@@ -1,12 +1,11 @@
 /** `stockade ps`: which tasks there are. */
 import { Task, TaskState, toTaskEnd, type ListFields } from "../../client/index.js";
 import type { Verb } from "../context.js";
-import { exitStatus } from "../exit-status.js";
 import { parseMixed } from "../flags.js";
 import { toLabels } from "../labels.js";
 import { OUTPUT_FLAG, toOutputForm } from "../output-form.js";
 import { printableJson } from "../printable.js";
-import { stateInWords } from "../state.js";
+import { endedInWords, stateInWords } from "../state.js";
 import { table } from "../table.js";
 import { uuidOf } from "../task-name.js";
 import { UsageError } from "../usage-error.js";
@@ -53,13 +52,12 @@ export const ps: Verb = {
 const TITLES = ["TASK", "ALLOC", "NAME", "STATE", "CONFIGURED", "LABELS"];
 
 function row({ id, allocId, taskName, state, exit, configuredAt, labels }: Task): string[] {
-  const end = exit === undefined ? undefined : toTaskEnd(exit);
   const made = configuredAt === undefined ? "" : new Date(Number(configuredAt.seconds) * 1000).toISOString();
   return [
     uuidOf(id),
     allocId,
     taskName,
-    end === undefined ? stateInWords(state) : `ended: ${end.reason.toLowerCase()} (${exitStatus(end)})`,
+    exit === undefined ? stateInWords(state) : endedInWords(toTaskEnd(exit)),
     made.replace(/\.\d+Z$/, "Z"),
     [...labels].map(([key, value]) => `${key}=${value}`).join(","),
   ];

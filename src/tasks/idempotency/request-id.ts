@@ -1,4 +1,5 @@
 import { invalidField } from "../errors.js";
+import type { LimitAnswer } from "../limits.js";
 import type { Unenforced } from "../unenforced.js";
 
 /** A request that can be repeated: the caller's name for it, and what it asked for. */
@@ -11,6 +12,8 @@ export interface RequestMark {
 /** One that has been answered: with the id of the task that has it on record, and with this. */
 export interface AnsweredRequest extends RequestMark {
   readonly unenforced: readonly Unenforced[];
+  /** Of the limits that it asked for; undefined: none, or they have not been set. */
+  readonly limited: LimitAnswer | undefined;
 }
 
 /** Printable ASCII. */

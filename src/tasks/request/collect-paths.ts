@@ -11,7 +11,7 @@ export interface CollectPath {
 }
 
 /** Ours: one by one, each is copied by a process of its own. */
-const PATHS_MAX = 1024;
+export const PATHS_MAX = 1024;
 
 /** Ours: a copy lies beside the task's record, on the daemon's own disk, until it has been sent. 1 GiB. */
 export const COLLECT_BYTES_MAX = 2n ** 30n;

@@ -11,7 +11,7 @@ export type InputFile = FileSpec;
 const DIRECTORIES = [LOCAL_DIR, ...["logs", "tmp", "data"].map((name) => `${ALLOC_DIR}/${name}`)];
 
 /** Ours: each is written by some ten system calls before the command may start. */
-const FILES_MAX = 1024;
+export const FILES_MAX = 1024;
 
 /** Ours: far deeper than people nest directories. Each one that is missing is made. */
 const PARTS_MAX = 64;

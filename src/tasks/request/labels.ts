@@ -10,7 +10,7 @@ export const LABEL_KEY = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/;
 export const LABEL_VALUE = /^[^\u0000-\u001f\u007f-\u009f]*$/;
 
 /** Ours: on record with each task, and in each page of List. */
-const LABELS_MAX = 64;
+export const LABELS_MAX = 64;
 export const LABEL_VALUE_BYTES_MAX = 256;
 
 /** Throws FIELD_INVALID for labels that cannot be, those of a task as those that are looked for. */

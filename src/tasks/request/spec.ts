@@ -84,13 +84,13 @@ export const SHARED_DIR_NAME = "alloc";
  * Most arguments, and most entries of env, of ports and of meta. Ours: each is handled one by one, and so many
  * hold the event loop for some milliseconds.
  */
-const ITEMS_MAX = 32_768;
+export const ITEMS_MAX = 32_768;
 
 /** Most supplementary groups of a process. Source: NGROUPS_MAX, credentials(7). */
-const GROUPS_MAX = 65_536;
+export const GROUPS_MAX = 65_536;
 
 /** Ours, of chroot and mounts together: each is a mount of the kernel's, of which fs.mount-max allows 100000. */
-const MOUNTS_MAX = 1024;
+export const MOUNTS_MAX = 1024;
 
 /** Becomes part of an environment variable's name. As long as a task's. */
 const LABEL = /^[A-Za-z0-9_.-]{1,128}$/;

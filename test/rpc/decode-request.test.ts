@@ -1,0 +1,145 @@
+/** Requests of bytes that are made to take long, or to be taken for others. */
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { loadSync } from "@grpc/proto-loader";
+import { join } from "node:path";
+
+import { checkDecoded } from "../../src/rpc/decode-request";
+import { SHAPES, type Part, type Shape } from "../../src/rpc/request-shape";
+import { SERVICE } from "../../src/rpc/service-definition";
+
+const MESSAGE_BYTES_MAX = 4 * 2 ** 20;
+
+/** A field that holds bytes. */
+function field(number: number, content: Uint8Array = new Uint8Array()): Buffer {
+  return Buffer.from(new BinaryWriter().tag(number, WireType.LengthDelimited).bytes(content).finish());
+}
+
+function varint(number: number, value = 1): Buffer {
+  return Buffer.from(new BinaryWriter().tag(number, WireType.Varint).uint32(value).finish());
+}
+
+/** As often as there is room for in what is left of a request. */
+function flood(part: Buffer, bytes = MESSAGE_BYTES_MAX - 64): Buffer {
+  return Buffer.alloc(Math.floor(bytes / part.length) * part.length, part);
+}
+
+function refusal(method: keyof typeof SERVICE, bytes: Buffer): unknown {
+  try {
+    checkDecoded(SERVICE[method].requestDeserialize(bytes));
+  } catch (error) {
+    return error;
+  }
+  throw new Error("it is taken");
+}
+
+const RUN = 1;
+
+it.each<readonly [string, keyof typeof SERVICE, Buffer, string | undefined]>([
+  ["mounts", "configure", flood(field(13)), "mounts"],
+  ["mounts of a Run", "run", field(RUN, flood(field(13))), "configure.mounts"],
+  ["mounts, each in a configure of its own", "run", flood(field(RUN, field(13))), "configure"],
+  ["entries of env", "configure", flood(field(6)), "env"],
+  ["entries of chroot", "configure", flood(field(11)), "chroot"],
+  ["arguments", "configure", flood(field(4)), "args"],
+  ["labels", "list", flood(field(2)), "labels"],
+  ["states", "list", flood(varint(1)), "states"],
+  ["states in one field", "list", field(1, Buffer.alloc(MESSAGE_BYTES_MAX - 64, 1)), "states"],
+  ["files", "run", flood(field(4)), "files"],
+  ["resources", "limit", flood(field(2)), "resources"],
+  ["names", "configure", flood(field(2)), undefined],
+  ["numbers", "configure", flood(varint(18)), undefined],
+  ["sources of one mount", "configure", field(13, flood(field(1))), undefined],
+  ["keys of one entry", "configure", field(6, flood(field(1))), undefined],
+  ["seconds of one timeout", "configure", field(19, flood(varint(1))), undefined],
+  ["unknown fields", "wait", flood(field(500)), undefined],
+  ["fields of a group", "wait", Buffer.concat([Buffer.of((9 << 3) | 3), flood(varint(1))]), undefined],
+])("4 MiB of %s are refused before anything is made of them", (_what, method, bytes, name) => {
+  refusal(method, bytes);
+  const start = process.cpuUsage();
+  const error = refusal(method, bytes);
+  const { user, system } = process.cpuUsage(start);
+  expect(error).toMatchObject(
+    name === undefined ? { name: "Error" } : { code: "INVALID_ARGUMENT", field: name },
+  );
+  // Two million objects take some 500 ms.
+  expect(user + system).toBeLessThan(100_000);
+});
+
+it("what ends beyond the message that it is in is refused", () => {
+  const mount = Buffer.concat([Buffer.of((13 << 3) | 2, 2), Buffer.of((1 << 3) | 2, 5), Buffer.alloc(8)]);
+  expect(refusal("configure", mount)).toMatchObject({ message: "a field ends beyond the end" });
+});
+
+it("as many of each as there may be are taken, all at once", () => {
+  const entry = (number: number, index: number): Buffer => field(number, field(1, Buffer.from(`${index}`)));
+  const times = (count: number, make: (index: number) => Buffer): Buffer =>
+    Buffer.concat(Array.from({ length: count }, (_, index) => make(index)));
+  const configure = Buffer.concat([
+    ...[6, 16, 17].map((number) => times(32_768, (index) => entry(number, index))),
+    times(32_768, () => field(4)),
+    times(65_536, () => field(9)),
+    times(1024, () => field(13, Buffer.concat([field(1), field(2), varint(3)]))),
+    times(64, (index) => entry(21, index)),
+    field(19, varint(1)),
+  ]);
+  const request = SERVICE.run.requestDeserialize(
+    Buffer.concat([field(RUN, configure), times(1024, () => field(4)), times(1024, () => field(5))]),
+  );
+  checkDecoded(request);
+  expect(request.configure?.env.size).toBe(32_768);
+  expect(request.configure?.supplementaryGroups).toHaveLength(65_536);
+  expect([request.files.length, request.collect.length]).toEqual([1024, 1024]);
+});
+
+/** What of a descriptor is read here. */
+interface Described {
+  readonly field: readonly {
+    readonly number: number;
+    readonly name: string;
+    readonly label: string;
+    readonly type: string;
+    readonly typeName: string;
+  }[];
+}
+
+const snake = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+describe("the shape of", () => {
+  const types = loadSync("executor/v1/executor.proto", {
+    includeDirs: [join(__dirname, "../../proto")],
+  }) as unknown as Readonly<Record<string, { readonly type?: Described }>>;
+
+  /** By the message's fields: their names, which may be there more than once, and what is in them. */
+  function described(name: string): unknown {
+    const parts = types[`executor.v1.${name}`]?.type?.field.flatMap((one) => {
+      const isMessage = one.type === "TYPE_MESSAGE";
+      const isMany = one.label === "LABEL_REPEATED";
+      if (!isMessage && !isMany) return [];
+      const of = isMessage ? "message" : one.type === "TYPE_ENUM" ? "packed" : "text";
+      return [[one.number, { name: snake(one.name), isMany, of }]];
+    });
+    return Object.fromEntries(parts ?? []);
+  }
+
+  function known(shape: Shape): unknown {
+    const parts = Object.entries(shape).map(([number, { name, most, of }]: [string, Part]) => [
+      number,
+      { name, isMany: most > 1, of: typeof of === "string" ? of : "message" },
+    ]);
+    return Object.fromEntries(parts);
+  }
+
+  it.each(Object.entries(SHAPES))("%s is that of the API", (name, shape) => {
+    expect(known(shape)).toEqual(described(name));
+  });
+
+  it("messages in others, too", () => {
+    const nested = Object.values<Shape>(SHAPES).flatMap((shape) => Object.values(shape));
+    const plain = nested.filter(({ of, name }) => typeof of !== "string" && name !== "configure");
+    for (const { of } of plain) expect(of).toEqual({});
+    for (const name of ["Mount", "Network", "Resources", "InputFile", "CollectPath", "LogOffsets"]) {
+      expect([name, described(name)]).toEqual([name, {}]);
+    }
+    expect(SHAPES.RunRequest[1].of).toBe(SHAPES.ConfigureRequest);
+  });
+});
