@@ -15,6 +15,7 @@
 
 #include "credentials.h"
 #include "files.h"
+#include "interpreter.h"
 #include "message.h"
 #include "process.h"
 #include "protocol.h"
@@ -252,7 +253,10 @@ static int fail_exec(const char *file, struct fault *reterr, uint32_t index)
 	bool is_there = error == ENOENT && faccessat(AT_FDCWD, file, F_OK, AT_EACCESS) == 0;
 
 	errno = error;
-	return fail_at(reterr, is_there ? STEP_FIND_INTERPRETER : STEP_EXEC, index);
+	(void)fail_at(reterr, is_there ? STEP_FIND_INTERPRETER : STEP_EXEC, index);
+	if (is_there)
+		find_missing_interpreter(file, reterr->path);
+	return -1;
 }
 
 /* One element of PATH and the program's name; -1: too long. An empty element is the work directory. */

@@ -16,10 +16,14 @@ enum step {
 #undef STEP
 };
 
+/* The most of a script that the kernel reads for its interpreter. */
+enum { FAULT_PATH_SIZE = 256 };
+
 struct fault {
 	uint32_t step;
 	int32_t error; /* errno */
 	uint32_t index;
+	char path[FAULT_PATH_SIZE]; /* of FIND_INTERPRETER, where it is known; else "" */
 };
 
 static inline int fail_at(struct fault *reterr, enum step step, uint32_t index)
@@ -27,6 +31,7 @@ static inline int fail_at(struct fault *reterr, enum step step, uint32_t index)
 	reterr->error = errno;
 	reterr->step = step;
 	reterr->index = index;
+	reterr->path[0] = '\0';
 	return -1;
 }
 

@@ -169,6 +169,7 @@ static void say_fault(uint64_t task, const struct fault *fault)
 	write_u32(&writer, fault->step);
 	write_u32(&writer, (uint32_t)fault->error);
 	write_u32(&writer, fault->index);
+	write_string(&writer, fault->path, sizeof(fault->path));
 	say(&writer);
 }
 

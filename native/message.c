@@ -99,6 +99,15 @@ void write_u32(struct writer *writer, uint32_t value)
 	append(writer, &value, sizeof(value));
 }
 
+void write_string(struct writer *writer, const char *text, size_t size)
+{
+	size_t length = strnlen(text, size);
+
+	write_u32(writer, (uint32_t)length);
+	append(writer, text, length);
+	append(writer, "", 1);
+}
+
 void write_u64(struct writer *writer, uint64_t value)
 {
 	append(writer, &value, sizeof(value));

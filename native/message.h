@@ -46,8 +46,8 @@ uint32_t read_count(struct reader *reader, size_t least);
 /* True: every field was there, and nothing after them. */
 bool read_finished(const struct reader *reader);
 
-/* The fields of what goes to the daemon have fixed sizes: the largest is ENDED. */
-#define WRITER_SIZE 160
+/* Of what goes to the daemon the largest is FAULT, with its path. */
+#define WRITER_SIZE 320
 
 struct writer {
 	uint8_t bytes[WRITER_SIZE];
@@ -56,6 +56,8 @@ struct writer {
 
 void begin_message(struct writer *writer, enum message_type type, uint64_t task);
 void write_u32(struct writer *writer, uint32_t value);
+/* As far as its first NUL, and no further than size. */
+void write_string(struct writer *writer, const char *text, size_t size);
 void write_u64(struct writer *writer, uint64_t value);
 /* Fills in the size of the body. */
 void end_message(struct writer *writer);

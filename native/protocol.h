@@ -18,7 +18,7 @@
 #ifndef STOCKADE_PROTOCOL_H
 #define STOCKADE_PROTOCOL_H
 
-#define PROTOCOL_VERSION 6
+#define PROTOCOL_VERSION 7
 #define MESSAGE_SIZE_MAX (16u << 20)
 #define PROTOCOL_FD 3
 
@@ -119,7 +119,8 @@
  * HELLO        u32 PROTOCOL_VERSION, u32 errno of making its user namespace; the launcher's first message.
  * READY        i32 init_pid, u64 init_start_ticks, i32 command_pid, u64 command_start_ticks
  *              (pids in the daemon's pid namespace; ticks: field 22 of their stat)
- * FAULT        u32 step, i32 errno, u32 index (of the mount, group, cgroup or PATH element that failed)
+ * FAULT        u32 step, i32 errno, u32 index (of the mount, group, cgroup or PATH element that failed), string path (of
+ *              FIND_INTERPRETER: the interpreter, inside; "": it is not known)
  * STARTED      u64 realtime_ns, u64 boottime_ns
  * OVERRUN      u32 flags (EXIT_TIMED_OUT or EXIT_CPU_TIME, exit-record.h): init has it on record, and kills the task,
  *              all but what is frozen; EXITED follows.

@@ -109,10 +109,22 @@ function mountFailed(verb: string, fault: StepFault, mount: MountSpec | undefine
 /** The answer to a Start whose command could not be executed. `index` is the element of PATH that was tried. */
 export function commandNotExecutable(fault: StepFault, program: string, path: string): TaskError {
   const where = lookedUp(fault, program, path);
+  const metadata = { stage: stageOf(fault.step), errno: fault.errno, path: where };
+  if (fault.step === "FIND_INTERPRETER") return interpreterMissing(fault, metadata);
   return new TaskError({
     reason: "COMMAND_NOT_EXECUTABLE",
     message: `cannot ${HELPER_STEP_WORDS[fault.step]} ${echo(where)}: ${fault.errno}`,
-    metadata: { stage: stageOf(fault.step), errno: fault.errno, path: where },
+    metadata,
+  });
+}
+
+function interpreterMissing(fault: StepFault, metadata: { readonly path: string }): TaskError {
+  const { path: interpreter = "" } = fault;
+  const of = `the interpreter of ${echo(metadata.path)}`;
+  return new TaskError({
+    reason: "COMMAND_NOT_EXECUTABLE",
+    message: `cannot find ${interpreter === "" ? of : `${echo(interpreter)}, ${of}`}: ${fault.errno}`,
+    metadata: interpreter === "" ? metadata : { ...metadata, interpreter },
   });
 }
 

@@ -54,6 +54,8 @@ export interface StepFault {
   readonly step: HelperStep;
   readonly errno: string;
   readonly index: number;
+  /** Of FIND_INTERPRETER: the interpreter that is missing, inside the task; absent or empty: not known. */
+  readonly path?: string;
 }
 
 /** What init said about the end of the main process. Times: nanoseconds since the epoch. */

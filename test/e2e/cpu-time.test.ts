@@ -1,15 +1,12 @@
 /** A task's `cpu_time_limit`: of all its processes together, and kept by its init, whoever else is there. */
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { OwnDaemon } from "../../src/cli/own-daemon";
 import { ExitReason, type ConfigureFields, type Exit } from "../../src/client";
-import { EXIT_FLAGS } from "../../src/tasks/exit-flags";
-import { EXIT_OFFSETS } from "../../src/store/exit-record";
 import { onlineCpus } from "../support/cgroup-files";
 import { failure, SLEEPER, TestDaemon, until } from "../support/daemon";
 import { inMs, ms } from "../support/durations";
+import { exitFlags } from "../support/exit-flags";
 import { died, exited, exitOf, forceStopped } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
 import { initOf, waitsOf } from "../support/inits";
@@ -137,12 +134,6 @@ describe("of both limits the one that is reached first is the reason", () => {
   });
 });
 
-/** By init's record. */
-function hasEnded(id: string): boolean {
-  const flags = readFileSync(join(daemon.recordDir(id), "exit")).readUInt32LE(EXIT_OFFSETS.flags);
-  return (flags & EXIT_FLAGS.ENDED) !== 0;
-}
-
 describe("is kept", () => {
   // An init whose launcher has gone is the host's first process's to reap.
   afterEach(() => until(() => daemon.leftovers().length === 0));
@@ -150,7 +141,7 @@ describe("is kept", () => {
   itRequires("cgroups", "while there is no daemon, and no launcher", async () => {
     const { id } = await daemon.started(script(`exec ${FIXTURES}/flee`));
     await daemon.end("SIGKILL");
-    await until(() => hasEnded(id));
+    await until(() => exitFlags(daemon, id).ended);
     await sleep(300);
     await daemon.startAgain();
     expectUsedUp(await exitOf(daemon.client, id));

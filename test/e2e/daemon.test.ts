@@ -16,6 +16,7 @@ import { ChrootMethod, ExitReason, StockadeClient, StockadeError, TaskState } fr
 import { failure, TestDaemon, until } from "../support/daemon";
 import { HandDaemon, refused } from "../support/hand-daemon";
 import { cgroupRoots, flagsEndingTasks, flagsOf, Places } from "../support/places";
+import { isAlive } from "../support/processes";
 import { itRequires, SLOW } from "../support/requires";
 
 let daemon: TestDaemon;
@@ -45,15 +46,6 @@ async function startSleeper(client: StockadeClient): Promise<{ id: string; pid: 
   const { id } = await client.configure(SLEEPER);
   const { pid } = await client.start(id);
   return { id, pid };
-}
-
-/** Whether a process with that pid is alive; one that only waits to be reaped is not. */
-function isAlive(pid: number): boolean {
-  try {
-    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
 }
 
 const Health = makeClientConstructor(healthService, "Health");

@@ -26,13 +26,27 @@ interface Ended {
 /** The limits that are not in force here, which the answer to Limit must say. */
 const UNENFORCED = LIMIT_NAMES.filter((name) => !has("cgroups") || (name === "io_weight" && !has("bfq")));
 
-/** Those that the first answer to Limit names, each with a reason. */
-function unenforcedIn(output: string): string[] {
-  const [, answer = "{}"] = /^> Limit \{.*?^\}\n(\{.*?^\})$/ms.exec(output) ?? [];
-  const { unenforced = [] } = JSON.parse(answer) as { unenforced?: { name: string; reason: string }[] };
+interface Shown {
+  readonly id?: string;
+  readonly resources?: Readonly<Record<string, string>>;
+  readonly effective?: Readonly<Record<string, string>>;
+  readonly unenforced?: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** The request of the first such call, and its answer. */
+function firstIn(output: string, call: string): [Shown, Shown] {
+  const [, ...shown] = new RegExp(`^> ${call} (\\{.*?^\\})\n(\\{.*?^\\})$`, "ms").exec(output) ?? [];
+  const [request = {}, answer = {}] = shown.map((json) => JSON.parse(json) as Shown);
+  return [request, answer];
+}
+
+/** Those that the answer names, each with a reason. */
+function namesOf({ unenforced = [] }: Shown): string[] {
   expect(unenforced.filter(({ reason }) => reason === "")).toEqual([]);
   return unenforced.map(({ name }) => name);
 }
+
+const inJson = (name: string): string => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 
 /** A process by what no other has: its pid and when it was started. undefined: it is a zombie, or has gone. */
 function identify(pid: number): string | undefined {
@@ -85,7 +99,14 @@ it("shows each call with its answer, the output, exit and usage, and leaves noth
   expect(code).toBe(0);
   for (const call of ["Configure", "Limit", "Start", "Wait", "Shutdown", "Open"])
     expect(output).toContain(`> ${call} {`);
-  expect(unenforcedIn(output)).toEqual(UNENFORCED);
+  const [, { id, ...configured }] = firstIn(output, "Configure");
+  expect(id).toMatch(has("cgroups") ? /^CGROUP:\// : /^PID:[0-9]+:/);
+  expect(namesOf(configured).includes("cgroup")).toBe(!has("cgroups"));
+  const [{ resources }, limited] = firstIn(output, "Limit");
+  expect(Object.keys(resources ?? {}).sort()).toEqual(LIMIT_NAMES.map(inJson).sort());
+  expect(namesOf(limited)).toEqual(UNENFORCED);
+  const enforced = LIMIT_NAMES.filter((name) => !UNENFORCED.includes(name)).map(inJson);
+  expect(Object.keys(limited.effective ?? {}).sort()).toEqual(enforced.sort());
   expect(output).toContain("--- stdout\nuser:  uid=");
   expect(output).toContain('"exitCode": 7');
   expect(output).toContain('"cpuUser"');

@@ -3,6 +3,7 @@ import { existsSync, lstatSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 import { ChrootMethod, type ConfigureFields } from "../../src/client";
+import { cyclesDuring, cyclesUntil } from "../support/cycles";
 import { failure, isRoot, TestDaemon, until } from "../support/daemon";
 import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
@@ -244,28 +245,6 @@ function manyFiles(): string {
   return join(scratch.path, "many");
 }
 
-/** How long each cycle of another task, from Configure to its end, takes until `over`; in milliseconds. */
-async function cyclesUntil(over: () => boolean): Promise<number[]> {
-  const took: number[] = [];
-  while (!over()) {
-    const start = performance.now();
-    const { stdout } = await daemon.run("echo unhindered");
-    expect(stdout).toBe("unhindered\n");
-    took.push(performance.now() - start);
-  }
-  return took;
-}
-
-/** The cycles of other tasks that are over before the call is. */
-async function cyclesDuring(call: Promise<unknown>): Promise<number[]> {
-  let over = false;
-  void call.finally(() => (over = true)).catch(() => undefined);
-  const took = await cyclesUntil(() => over);
-  await call;
-  // The last was under way when the call ended.
-  return took.slice(0, -1);
-}
-
 function median(numbers: readonly number[]): number {
   return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
 }
@@ -277,15 +256,15 @@ itRequires(
     const many = manyFiles();
     const allocId = daemon.freshName();
     let left = MANY_CYCLES;
-    const alone = await cyclesUntil(() => left-- === 0);
+    const alone = await cyclesUntil(daemon, () => left-- === 0);
     const unhindered = 5 * median(alone) + 50;
 
     const configured = daemon.configure(link({ allocId, taskName: "big", chroot: { [many]: "/data" } }));
-    const linking = await cyclesDuring(configured);
+    const linking = await cyclesDuring(daemon, configured);
     const id = await configured;
     const data = join(daemon.allocDir(allocId), "big/data");
     expect(scratch.sh(`find ${data} -type f | wc -l`).trim()).toBe("60001");
-    const removing = await cyclesDuring(daemon.client.forceStop(id));
+    const removing = await cyclesDuring(daemon, daemon.client.forceStop(id));
     expect(existsSync(data)).toBe(false);
 
     expect(linking.length).toBeGreaterThan(2);

@@ -7,6 +7,7 @@ import { OwnDaemon } from "../../src/cli/own-daemon";
 import { OpenMode, TaskState, type Exit } from "../../src/client";
 import { failure, isRoot, PROGRAM, until } from "../support/daemon";
 import { exited, exitOf, forceStopped } from "../support/exits";
+import { isGone } from "../support/processes";
 import { itRequires } from "../support/requires";
 import { Scratch } from "../support/task-files";
 import { programWithoutCgroups } from "../support/without-cgroups";
@@ -47,22 +48,14 @@ function partsOf(id: string): { pid: number; uuid: string } {
   return { pid: Number(pid), uuid };
 }
 
-/** A task that has ended, init and all. */
+/** A task that has ended, init and all: its pid is free. */
 async function ended(): Promise<{ id: string; pid: number; uuid: string; exit: Exit }> {
   const id = await started("exit 6");
   const exit = await exitOf(daemon.client, id);
   expect(exit).toMatchObject(exited(6));
   const { pid, uuid } = partsOf(id);
-  await until(() => !isAlive(pid));
+  await until(() => isGone(pid));
   return { id, pid, uuid, exit };
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
 }
 
 /** A process that is none of the daemon's, untouched for as long as `use` takes. */

@@ -6,6 +6,7 @@ import { OpenMode, TaskState } from "../../src/client";
 import { cgroupMounts, failure, TestDaemon, type Started } from "../support/daemon";
 import { exited, exitOf, forceStopped, neverStarted } from "../support/exits";
 import { expectNothingLeft } from "../support/leftovers";
+import { isAlive, isGone } from "../support/processes";
 import { itRequires } from "../support/requires";
 
 const { TASK_STATE_CONFIGURED, TASK_STATE_ENDED, TASK_STATE_RUNNING } = TaskState;
@@ -24,14 +25,6 @@ afterAll(async () => {
 });
 
 afterEach(() => expectNothingLeft(daemon));
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
 
 /** Expects each id to be refused in every mode, with the task that runs meanwhile untouched. */
 async function expectRefused(ids: (task: Started) => readonly string[]): Promise<void> {
@@ -79,7 +72,7 @@ describe("Open in mode KILL", () => {
     const answer = await daemon.client.open({ id, mode: KILL });
     expect(daemon.leftovers()).toEqual([]);
     expect(answer).toMatchObject({ state: TASK_STATE_ENDED, exit: forceStopped() });
-    expect(isAlive(pid)).toBe(false);
+    expect(isGone(pid)).toBe(true);
     expect(await exitOf(daemon.client, id)).toEqual(answer.exit);
   });
 

@@ -6,7 +6,7 @@ import { OwnDaemon } from "../../src/cli/own-daemon";
 import { OpenMode, TaskState } from "../../src/client";
 import { descendants, failure, isRoot, PROGRAM, until } from "../support/daemon";
 import { exitOf, forceStopped } from "../support/exits";
-import { hasEnded } from "../host/helper/support";
+import { isAlive } from "../support/processes";
 import { Scratch } from "../support/task-files";
 import { programWithoutCgroups } from "../support/without-cgroups";
 
@@ -50,9 +50,6 @@ async function sleeper(name: string): Promise<Sleeper> {
 }
 
 const tasksDir = (...path: string[]): string => join(daemon.directory, "state/tasks", ...path);
-
-/** The host's pid 1 reaps what has no parent any more, in its own time. */
-const isAlive = (pid: number): boolean => !hasEnded(pid);
 
 it("a task whose record cannot be read is killed, whole, and Open says so; the others run on", async () => {
   const [broken, whole] = [await sleeper("broken"), await sleeper("whole")];

@@ -1,3 +1,6 @@
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+
 import type { ConfigureFields, StockadeError } from "../../src/client";
 import { failure, TestDaemon, type Ran } from "../support/daemon";
 import { exited, exitOf, neverStarted } from "../support/exits";
@@ -141,6 +144,46 @@ describe("a command that cannot be executed", () => {
     const command = await fixtures.write("no-interpreter", "#!/opt/no-such-interpreter\n", 0o755);
     const { metadata } = await refusal({ command });
     expect(metadata).toMatchObject({ stage: "find_interpreter", errno: "ENOENT", path: command });
+  });
+
+  it.each([
+    ["names it with an argument", "#! /opt/no-such -e\n", "/opt/no-such"],
+    ["names it and ends", "#!/opt/no-such", "/opt/no-such"],
+    ["has lines that end as on Windows", "#!/bin/sh\r\necho\r\n", "/bin/sh\r"],
+    [
+      "names one that is a script without its own",
+      `#!${FIXTURES}/no-interpreter\n`,
+      "/opt/no-such-interpreter",
+    ],
+  ])("is a script without its interpreter, which is told: it %s", async (_, text, interpreter) => {
+    await fixtures.write("no-interpreter", "#!/opt/no-such-interpreter\n", 0o755);
+    const command = await fixtures.write("script", text, 0o755);
+    const { metadata, message } = await refusal({ command });
+    expect(metadata).toMatchObject({
+      stage: "find_interpreter",
+      errno: "ENOENT",
+      path: command,
+      interpreter,
+    });
+    const shown = interpreter.replace("\r", "\\u{d}");
+    expect(message).toBe(`cannot find ${shown}, the interpreter of ${command}: ENOENT`);
+  });
+
+  it("is a program without its dynamic linker, found along PATH: both are told", async () => {
+    const linker = "-Wl,--dynamic-linker=/opt/no-ld.so";
+    execFileSync("gcc", ["-xc", "-", linker, "-o", join(fixtures.directory, "no-linker")], {
+      input: "int main(void) { return 0; }",
+    });
+    const { metadata } = await refusal({ command: "no-linker", env: { PATH: `/usr/bin:${FIXTURES}` } });
+    const path = `${FIXTURES}/no-linker`;
+    expect(metadata).toMatchObject({ stage: "find_interpreter", path, interpreter: "/opt/no-ld.so" });
+  });
+
+  it("is a program that may not be read, without its interpreter: which is not told", async () => {
+    const command = await fixtures.write("unreadable", "#!/opt/no-such\n", 0o111);
+    const { metadata, message } = await refusal({ command });
+    expect(metadata).toEqual({ stage: "find_interpreter", errno: "ENOENT", path: command });
+    expect(message).toBe(`cannot find the interpreter of ${command}: ENOENT`);
   });
 
   it("is there on the host and not in the task", async () => {

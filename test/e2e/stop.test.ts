@@ -14,6 +14,7 @@ import { died, exited, exitOf, forceStopped, neverStarted } from "../support/exi
 import { FIXTURES, Fixtures } from "../support/fixtures";
 import { freezers } from "../support/freezers";
 import { expectNothingLeft } from "../support/leftovers";
+import { isGone } from "../support/processes";
 import { itRequires } from "../support/requires";
 
 /** Longer than any test takes: what passes it has not been waited for. */
@@ -54,15 +55,6 @@ const sleeping = (): Promise<Started> => start({ command: "/bin/sleep", args: ["
 
 /** Deaf to SIGTERM, as are its children. */
 const deaf = (): Promise<Started> => ready('trap "" TERM; echo ready; sleep 1000 & wait');
-
-function isGone(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch {
-    return true;
-  }
-}
 
 describe("Shutdown", () => {
   it("answers the exit code of a task that handles SIGTERM", async () => {

@@ -1,15 +1,14 @@
 /** A task's `timeout`: kept by its init, whoever else is there. */
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { OwnDaemon } from "../../src/cli/own-daemon";
 import { ExitReason, type ConfigureFields, type Exit } from "../../src/client";
-import { EXIT_FLAGS } from "../../src/tasks/exit-flags";
-import { EXIT_OFFSETS } from "../../src/store/exit-record";
 import { writeCgroupFile } from "../support/cgroup-files";
 import { SLEEPER, TestDaemon, until, type Started } from "../support/daemon";
 import { inMs, ms } from "../support/durations";
+import { exitFlags } from "../support/exit-flags";
 import { died, exited, exitOf, forceStopped, oomKilled } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
 import { freezers } from "../support/freezers";
@@ -70,17 +69,6 @@ async function ready(text: string, timeoutMs = TIMEOUT_MS): Promise<Started> {
   const log = join(daemon.recordDir(task.id), "log/stdout");
   await until(() => statSync(log).size >= "ready\n".length);
   return task;
-}
-
-/** Of init's record. */
-function flagsOf(id: string): number {
-  return readFileSync(join(daemon.recordDir(id), "exit")).readUInt32LE(EXIT_OFFSETS.flags);
-}
-
-/** In words. */
-function overrunOf(id: string): { readonly timedOut: boolean; readonly ended: boolean } {
-  const flags = flagsOf(id);
-  return { timedOut: (flags & EXIT_FLAGS.TIMED_OUT) !== 0, ended: (flags & EXIT_FLAGS.ENDED) !== 0 };
 }
 
 describe("a task", () => {
@@ -210,9 +198,9 @@ describe("frozen from outside", () => {
     const [freeze] = freezers(daemon.cgroupRoot);
     await freeze?.(id);
     await daemon.end("SIGKILL");
-    await until(() => overrunOf(id).timedOut);
+    await until(() => exitFlags(daemon, id).overrun === "timeout");
     await sleep(100);
-    expect(overrunOf(id)).toEqual({ timedOut: true, ended: false });
+    expect(exitFlags(daemon, id)).toMatchObject({ overrun: "timeout", ended: false });
     await daemon.startAgain();
     expect(await exitOf(daemon.client, id)).toMatchObject(timedOut());
   });
@@ -222,9 +210,9 @@ describe("frozen from outside", () => {
     const [freeze] = freezers(daemon.cgroupRoot);
     await freeze?.(id);
     await daemon.end("SIGKILL");
-    await until(() => overrunOf(id).timedOut);
+    await until(() => exitFlags(daemon, id).overrun === "timeout");
     writeCgroupFile(id, "freezer.state", "THAWED");
-    await until(() => overrunOf(id).ended);
+    await until(() => exitFlags(daemon, id).ended);
     await daemon.startAgain();
     expectInTime(await exitOf(daemon.client, id));
   });
@@ -245,7 +233,7 @@ describe("is kept", () => {
   it("while there is no daemon, and no launcher", async () => {
     const { id } = await ready("echo ready; trap '' TERM; (setsid sleep 1000 &) ; sleep 1000");
     await daemon.end("SIGKILL");
-    await until(() => overrunOf(id).ended);
+    await until(() => exitFlags(daemon, id).ended);
     await until(() => daemon.initPids().length === 0);
     await sleep(500);
     await daemon.startAgain();
@@ -275,7 +263,7 @@ describe("is kept", () => {
   it("for what ends by itself while there is no daemon, too", async () => {
     const { id } = await ready("echo ready; sleep 0.3; exit 4", 3_600_000);
     await daemon.end("SIGKILL");
-    await until(() => overrunOf(id).ended);
+    await until(() => exitFlags(daemon, id).ended);
     await daemon.startAgain();
     expect(await exitOf(daemon.client, id)).toMatchObject(exited(4));
   });

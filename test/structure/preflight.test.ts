@@ -4,10 +4,11 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
-const PREFLIGHT = resolve(__dirname, "../../.ci/preflight");
+const ROOT = resolve(__dirname, "../..");
+const PREFLIGHT = join(ROOT, ".ci/preflight");
 
-/** What the preflight and the compiler run, and what these tests take away. */
-const NEEDED = ["sh", "cat", "mktemp", "rm", "node", "npm", "make", "gcc", "as", "ld"];
+/** What the preflight, make and the compiler run, and what these tests take away. */
+const NEEDED = ["sh", "cat", "mktemp", "rm", "node", "npm", "make", "find", "gcc", "as", "ld"];
 
 /** Those by name; the first in PATH, as a shell has it. */
 const programs = new Map(NEEDED.map((name) => [name, whereIs(name)]));
@@ -37,8 +38,8 @@ interface Said {
   readonly lines: string[];
 }
 
-/** Runs it with the programs of such a machine alone in PATH. */
-function preflight({ lacks, fakes = {} }: Machine, ...tools: string[]): Said {
+/** The environment on such a machine: its programs alone are in PATH. */
+function machine({ lacks, fakes = {} }: Machine): { readonly PATH: string; readonly TMPDIR: string } {
   const path = mkdtempSync(join(scratch, "bin-"));
   const temporary = mkdtempSync(join(scratch, "tmp-"));
   for (const [name, real] of programs) {
@@ -49,10 +50,15 @@ function preflight({ lacks, fakes = {} }: Machine, ...tools: string[]): Said {
       symlinkSync(real, join(path, name));
     }
   }
-  const env = { PATH: path, TMPDIR: temporary };
+  return { PATH: path, TMPDIR: temporary };
+}
+
+/** Runs it there. */
+function preflight(on: Machine, ...tools: string[]): Said {
+  const env = machine(on);
   const { status, stdout, stderr } = spawnSync(PREFLIGHT, tools, { env, encoding: "utf8" });
   expect(stdout).toBe("");
-  expect(readdirSync(temporary)).toEqual([]);
+  expect(readdirSync(env.TMPDIR)).toEqual([]);
   return { status, lines: stderr.split("\n").slice(0, -1) };
 }
 
@@ -70,6 +76,18 @@ it.each([
   const { status, lines } = preflight({ lacks });
   expect(lines).toEqual([expect.stringMatching(line)]);
   expect(status).toBe(1);
+});
+
+it.each(["demo", "build", "test", "lint"])("is what make %s begins with, and ends with", (target) => {
+  const make = programs.get("make") ?? "";
+  const env = machine({ lacks: "gcc" });
+  const { status, stdout, stderr } = spawnSync(make, [target], { cwd: ROOT, env, encoding: "utf8" });
+  expect(stdout).toBe("");
+  expect(stderr.split("\n").filter((line) => !/^make(\[[0-9]+\])?: \*\*\*/.test(line))).toEqual([
+    "missing: gcc (apt install gcc)",
+    "",
+  ]);
+  expect(status).toBe(2);
 });
 
 it("names a tool that only the caller needs", () => {

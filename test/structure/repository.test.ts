@@ -31,6 +31,19 @@ it("the top level has no folder or file but those that the layout names", () => 
   expect(unknown).toEqual([]);
 });
 
+it("those who use it and those who carry it on find what they look for, and may", () => {
+  const documents = [
+    "README",
+    "CONTRIBUTING",
+    "CHANGELOG",
+    "SECURITY",
+    "docs/decisions",
+    "native/PRIVILEGES",
+  ];
+  for (const name of documents) expect(readFileSync(join(ROOT, `${name}.md`), "utf8")).toMatch(/^# \S/);
+  expect(readFileSync(join(ROOT, "LICENSE"), "utf8")).toMatch(/^MIT License\n/);
+});
+
 it("package-lock.json leaves it to npm where packages come from", () => {
   expect(readFileSync(join(ROOT, "package-lock.json"), "utf8")).not.toContain('"resolved"');
 });

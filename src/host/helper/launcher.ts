@@ -382,7 +382,7 @@ class LauncherSandbox implements Sandbox {
         this.readyDeferred.resolve(undefined);
         return;
       case "FAULT": {
-        const fault = new HelperFault({ step: message.step, errno: message.errno, index: message.index });
+        const fault = new HelperFault(message.fault);
         if (this.started === undefined) this.readyDeferred.reject(fault);
         else this.started.reject(fault);
         return;

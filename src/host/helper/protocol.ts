@@ -17,12 +17,13 @@ import type {
   RemoveScope,
   SandboxProcesses,
   SandboxSpec,
+  StepFault,
 } from "../../tasks/ports.js";
 import { BodyReader, BodyWriter, MESSAGE_SIZE_MAX } from "./wire.js";
 
 export { MESSAGE_SIZE_MAX };
 
-export const PROTOCOL_VERSION = 6;
+export const PROTOCOL_VERSION = 7;
 export const HEADER_SIZE = 16;
 
 export const TO_LAUNCHER = {
@@ -77,7 +78,7 @@ export interface SandboxDefaults {
 export type DaemonMessage =
   | { readonly type: "HELLO"; readonly version: number; readonly errno: string | undefined }
   | { readonly type: "READY"; readonly processes: SandboxProcesses }
-  | { readonly type: "FAULT"; readonly step: HelperStep; readonly errno: string; readonly index: number }
+  | { readonly type: "FAULT"; readonly fault: StepFault }
   | { readonly type: "STARTED"; readonly startedNs: bigint }
   | { readonly type: "OVERRUN"; readonly overrun: Overrun }
   | { readonly type: "EXITED"; readonly exit: InitExit }
@@ -268,9 +269,12 @@ function decodeFields(type: number, reader: BodyReader): DaemonMessage {
     case TO_DAEMON.FAULT:
       return {
         type: "FAULT",
-        step: stepName(reader.u32()),
-        errno: errnoName(reader.i32()),
-        index: reader.u32(),
+        fault: {
+          step: stepName(reader.u32()),
+          errno: errnoName(reader.i32()),
+          index: reader.u32(),
+          path: reader.string(),
+        },
       };
     case TO_DAEMON.STARTED: {
       const startedNs = reader.u64();

@@ -104,6 +104,15 @@ export class BodyReader {
     return value;
   }
 
+  /** UTF-8; what is none is replaced. */
+  string(): string {
+    const end = this.offset + 4 + this.u32();
+    if (this.body[end] !== 0) throw new RangeError("a string does not end where it should");
+    const text = this.body.toString("utf8", this.offset, end);
+    this.offset = end + 1;
+    return text;
+  }
+
   end(): void {
     if (this.offset !== this.body.length) throw new RangeError("a message is longer than its fields");
   }

@@ -18,11 +18,11 @@ import { launchAsPlainUser } from "../../../src/host/privileges";
 import { encodeAttach } from "../../../src/host/helper/protocol";
 import type { Sandbox, SandboxProcesses, SandboxSpec } from "../../../src/tasks/ports";
 import { descriptors, until } from "../../support/daemon";
+import { isAlive } from "../../support/processes";
 import { itRequires, SLOW } from "../../support/requires";
 import {
   HELPER,
   TestLauncher,
-  hasEnded,
   readExitRecord,
   readLog,
   shell,
@@ -73,7 +73,7 @@ describe("a launcher that is asked to take over a task", () => {
     expect(await sandbox.signal(10)).toBe(true);
     expect(await sandbox.exited).toBeUndefined();
     await sandbox.ended;
-    expect(hasEnded(processes.initPid)).toBe(true);
+    expect(isAlive(processes.initPid)).toBe(false);
     expect(readExitRecord(spec.recordDir)).toEqual({ started: true, ended: true, waitStatus: 7 << 8 });
     expect(readLog(spec.recordDir)).toBe("waiting\nheard\n");
     expect(await sandbox.signal(10)).toBe(false);
@@ -85,8 +85,8 @@ describe("a launcher that is asked to take over a task", () => {
     const sandbox = await attached(processes);
     sandbox.killInit();
     await sandbox.ended;
-    expect(hasEnded(processes.initPid)).toBe(true);
-    expect(hasEnded(processes.commandPid)).toBe(true);
+    expect(isAlive(processes.initPid)).toBe(false);
+    expect(isAlive(processes.commandPid)).toBe(false);
     expect(readExitRecord(spec.recordDir)).toMatchObject({ started: true, ended: false });
   });
 
@@ -103,8 +103,8 @@ describe("a launcher that is asked to take over a task", () => {
       const sandbox = await second.attach(made.processes);
       sandbox?.killInit();
       await sandbox?.ended;
-      expect(hasEnded(made.processes.initPid)).toBe(true);
-      expect(hasEnded(made.processes.commandPid)).toBe(true);
+      expect(isAlive(made.processes.initPid)).toBe(false);
+      expect(isAlive(made.processes.commandPid)).toBe(false);
       await second.stop();
     },
   );
@@ -149,7 +149,7 @@ describe("a launcher that is asked to take over a task", () => {
       { ...processes, commandPid: 0, commandStartTicks: 0n },
     ];
     for (const other of others) expect(await (await attached(other)).signal(9)).toBe(false);
-    expect(hasEnded(processes.commandPid)).toBe(false);
+    expect(isAlive(processes.commandPid)).toBe(true);
     made.killInit();
     await made.ended;
   });
@@ -171,7 +171,7 @@ describe("a launcher that is asked to take over a task", () => {
     const before = descriptors(later.pid);
     for (const other of others) expect(await later.launcher.attach(other)).toBeUndefined();
     expect(descriptors(later.pid)).toBe(before);
-    expect(hasEnded(processes.initPid)).toBe(false);
+    expect(isAlive(processes.initPid)).toBe(true);
     made.killInit();
     await made.ended;
   });
@@ -228,7 +228,7 @@ describe("a launcher that is asked to take over a task", () => {
     await expect(sandbox.signal(9)).rejects.toThrow(/has gone/);
     sandbox.killInit();
     await expect(later.launcher.attach(made.processes)).rejects.toThrow(/has gone/);
-    expect(hasEnded(made.processes.initPid)).toBe(false);
+    expect(isAlive(made.processes.initPid)).toBe(true);
     made.killInit();
     await made.ended;
     expect(told).not.toHaveBeenCalled();
@@ -259,9 +259,9 @@ describe("a launcher that is asked to take over a task", () => {
       const sandbox = await attached(found ?? made.processes);
       sandbox.killInit();
       await sandbox.ended;
-      expect(hasEnded(made.processes.commandPid)).toBe(true);
+      expect(isAlive(made.processes.commandPid)).toBe(false);
       expect(await later.launcher.findInit(moved)).toBeUndefined();
-      expect(hasEnded(other.processes.initPid)).toBe(false);
+      expect(isAlive(other.processes.initPid)).toBe(true);
       const left = await attached(other.processes);
       left.killInit();
       await left.ended;

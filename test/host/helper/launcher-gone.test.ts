@@ -8,13 +8,13 @@ import { join } from "node:path";
 
 import type { CommandSpec, Sandbox, SandboxSpec } from "../../../src/tasks/ports";
 import { descendants, until } from "../../support/daemon";
+import { isAlive } from "../../support/processes";
 import { itRequires, SLOW } from "../../support/requires";
 import { CGROUPS, withRoot, withTask } from "../cgroup/support";
 import {
   PENDING,
   TestLauncher,
   embedding,
-  hasEnded,
   longTree,
   readExitRecord,
   readLog,
@@ -50,8 +50,8 @@ async function withSandbox(test: (made: Made) => Promise<void>): Promise<void> {
 
 /** What is known of a task once its init has ended. */
 async function outcome({ init, command, spec }: Omit<Made, "fixture" | "sandbox">): Promise<typeof WHOLE> {
-  await until(() => hasEnded(init));
-  expect(hasEnded(command)).toBe(true);
+  await until(() => !isAlive(init));
+  expect(isAlive(command)).toBe(false);
   return { record: readExitRecord(spec.recordDir), log: readLog(spec.recordDir) };
 }
 
@@ -199,7 +199,7 @@ describe("a launcher that is killed", () => {
       await made.sandbox.start(shell(script));
       await until(() => readLog(made.spec.recordDir).length > 1000);
       await made.fixture.kill();
-      expect(hasEnded(made.init)).toBe(false);
+      expect(isAlive(made.init)).toBe(true);
       const { record, log } = await outcome(made);
       expect(record).toEqual(WHOLE.record);
       expect(log).toBe(Array.from({ length: lines }, (_, line) => `${line}\n`).join(""));
@@ -225,7 +225,7 @@ describe("a launcher that is killed", () => {
           const [init, command] = descendants(fixture.pid);
           await fixture.kill();
           await task;
-          await until(() => [init, command].every((pid) => pid === undefined || hasEnded(pid)));
+          await until(() => [init, command].every((pid) => pid === undefined || !isAlive(pid)));
           expect(await cgroup.removeIfEmpty()).toBe(true);
           return { record: readExitRecord(spec.recordDir), log: readLog(spec.recordDir) };
         };

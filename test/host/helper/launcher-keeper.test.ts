@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { LauncherKeeper } from "../../../src/host/helper/launcher-keeper";
 import type { Launcher } from "../../../src/host/helper/launcher";
 import type { Sandbox } from "../../../src/tasks/ports";
+import { isAlive } from "../../support/processes";
 import { itRequires } from "../../support/requires";
 import { CGROUPS, withTask } from "../cgroup/support";
-import { hasEnded, shell, stopProcess, TestLauncher } from "./support";
+import { shell, stopProcess, TestLauncher } from "./support";
 
 const SIGTERM = 15;
 
@@ -39,7 +40,7 @@ async function withKeeper(dying: number, test: (kept: Kept) => Promise<void>): P
     const errors: string[] = [];
     const log = { info: () => undefined, error: (message: string) => errors.push(message) };
     const inits: number[] = [];
-    const initPids = (): Promise<number[]> => Promise.resolve(inits.filter((pid) => !hasEnded(pid)));
+    const initPids = (): Promise<number[]> => Promise.resolve(inits.filter((pid) => isAlive(pid)));
     const keeper = new LauncherKeeper(first.launcher, { startAnother, initPids, log });
     const sandbox = await keeper.create(first.spec({ cgroup }), new AbortController().signal);
     await sandbox.start(shell("exec sleep 1000"));
@@ -102,9 +103,9 @@ itRequires(
       const attached = keeper.attach(made.processes);
       await first.kill();
       const sandbox = await attached;
-      expect(hasEnded(initPid)).toBe(false);
+      expect(isAlive(initPid)).toBe(true);
       await keeper.killStrays();
-      expect(hasEnded(initPid)).toBe(false);
+      expect(isAlive(initPid)).toBe(true);
       sandbox?.killInit();
       await sandbox?.ended;
     }),

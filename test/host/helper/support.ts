@@ -112,11 +112,6 @@ export function startTicks(pid: number): bigint {
   return BigInt(statFields(pid)?.[19] ?? -1);
 }
 
-/** True: it has ended, whether or not somebody has reaped it. Of a pid that is known to be no other's by now. */
-export function hasEnded(pid: number): boolean {
-  return ["Z", "X", undefined].includes(statFields(pid)?.[0]);
-}
-
 /** Resolves once the process has stopped. */
 export async function stopProcess(pid: number): Promise<void> {
   process.kill(pid, "SIGSTOP");
