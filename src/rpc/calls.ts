@@ -1,3 +1,5 @@
+import { TaskError } from "../tasks/errors.js";
+
 /** The calls under way, so that those who would wait for long are answered when the daemon stops. */
 export class Calls {
   private readonly callers = new Set<AbortController>();
@@ -10,6 +12,12 @@ export class Calls {
     this.callers.add(caller);
     if (this.ended !== undefined) caller.abort(this.ended.reason);
     return caller;
+  }
+
+  /** To be called when grpc-js says that the caller has gone, as it does of each who has been answered, too. */
+  leave(caller: AbortController): void {
+    if (!this.callers.has(caller)) return;
+    caller.abort(new TaskError({ reason: "CALL_CANCELLED", message: "the caller has gone" }));
   }
 
   /** It has been answered. */

@@ -31,9 +31,7 @@ export function streaming<Request, Response>(
 ): handleServerStreamingCall<Request, Response> {
   return (call) => {
     const caller = calls.begin();
-    call.on("cancelled", () =>
-      caller.abort(new TaskError({ reason: "CALL_CANCELLED", message: "the caller has gone" })),
-    );
+    call.on("cancelled", () => calls.leave(caller));
     slots
       .hold(() => send(call, (signal) => method(call.request, signal, callerOfCall(call)), caller.signal))
       .then(

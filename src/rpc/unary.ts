@@ -44,9 +44,7 @@ export function unary<Request, Response>(
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     const caller = calls.begin();
-    call.on("cancelled", () =>
-      caller.abort(new TaskError({ reason: "CALL_CANCELLED", message: "the caller has gone" })),
-    );
+    call.on("cancelled", () => calls.leave(caller));
     begin(method, call, caller.signal)
       .then(
         (response) => callback(null, response),

@@ -17,6 +17,10 @@ function callOf(request: string): Call {
   return Object.assign(new EventEmitter(), { request, metadata }) as unknown as Call;
 }
 
+function fail(error: unknown): never {
+  throw error;
+}
+
 it("a caller that goes ends what is done for it, with CALL_CANCELLED", async () => {
   const call = callOf("x");
   const answers: unknown[] = [];
@@ -33,6 +37,21 @@ it("a caller that goes ends what is done for it, with CALL_CANCELLED", async () 
   expect(answers).toEqual([expect.objectContaining({ code: status.CANCELLED })]);
   const [error] = answers as ServiceError[];
   expect(String(error?.metadata.get("grpc-status-details-bin")[0])).toContain("CALL_CANCELLED");
+});
+
+it("who has been answered has not gone: nobody makes an error of it", async () => {
+  const call = callOf("x");
+  let given: AbortSignal | undefined;
+  const method = (_request: string, signal: AbortSignal): Promise<string> => {
+    given = signal;
+    return Promise.resolve("response");
+  };
+  await new Promise<void>((resolve) => {
+    unary(method, { calls: new Calls(), report: fail })(call, () => resolve());
+  });
+  await new Promise((resolve) => process.nextTick(resolve));
+  call.emit("cancelled");
+  expect(given?.aborted).toBe(false);
 });
 
 it.each([
