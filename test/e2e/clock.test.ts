@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { ExitReason, type Exit } from "../../src/client";
-import { SLEEPER, TestDaemon, until } from "../support/daemon";
+import { ExitReason, StockadeClient, type Exit } from "../../src/client";
+import { failure, SLEEPER, TestDaemon, until } from "../support/daemon";
 import { died, exited, exitOf, forceStopped } from "../support/exits";
 import { itRequires, SLOW } from "../support/requires";
 
@@ -155,5 +155,24 @@ describe.each([
     expect(lasted).toBeGreaterThanOrEqual(0);
     // By which of the two clocks, no one can say; but it is one of them.
     expect([0, shift].some((by) => lasted >= by && lasted < by + 1 + LATE_MS / 1000)).toBe(true);
+  });
+
+  itRequires(["root", "guest"], "a client keeps trying for its time, and no longer", async () => {
+    // Nobody is there.
+    using client = new StockadeClient({ address: "unix:/run/nobody", retryMs: 5_000 });
+    const begun = performance.now();
+    const tries = [
+      client.ready(5_000),
+      client.get("CGROUP:/x/y"),
+      client.get("CGROUP:/x/y", { timeoutMs: 5_000, retryMs: Infinity }),
+    ];
+    const errors = Promise.all(
+      tries.map((tried) => failure(tried).then((error) => [error.code, performance.now() - begun] as const)),
+    );
+    for (const [code, took] of await withShift(() => errors)) {
+      expect(code).toMatch(/^(UNAVAILABLE|DEADLINE_EXCEEDED)$/);
+      expect(took).toBeGreaterThanOrEqual(5_000);
+      expect(took).toBeLessThan(5_000 + LATE_MS);
+    }
   });
 });
