@@ -1,11 +1,11 @@
 /** What the daemon runs out of: tasks go on, and so does it once there is enough again. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { ExitReason } from "../../src/client";
-import { cgroupMounts, failure } from "../support/daemon";
+import { ChrootMethod, ExitReason } from "../../src/client";
+import { cgroupMounts, failure, SLEEPER, until } from "../support/daemon";
 import { HandDaemon } from "../support/hand-daemon";
 import { removeCgroups } from "../support/remove-cgroups";
 import { itRequires } from "../support/requires";
@@ -27,19 +27,20 @@ async function start(): Promise<void> {
   daemon = await HandDaemon.start([...flags, "--cgroup-root", cgroupRoot], address());
 }
 
-/** A state directory on a file system of 512 KiB. */
-async function withSmallState(test: () => Promise<void>): Promise<void> {
+/** A directory of the daemon's on a file system of 512 KiB. */
+async function withSmall(which: "state" | "alloc", test: () => Promise<void>): Promise<void> {
   directory = mkdtempSync(join(tmpdir(), "stockade-scarcity-"));
   state = join(directory, "state");
-  mkdirSync(state, { mode: 0o700 });
-  execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k,mode=0700", "tmpfs", state]);
+  const small = join(directory, which);
+  mkdirSync(small, { mode: 0o700 });
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=512k,mode=0700", "tmpfs", small]);
   try {
     await start();
     await test();
   } finally {
     await daemon.end("SIGTERM");
     await removeCgroups(cgroupMounts(), cgroupRoot);
-    execFileSync("umount", [state]);
+    execFileSync("umount", [small]);
     rmSync(directory, { recursive: true });
   }
 }
@@ -55,7 +56,8 @@ function fill(): string {
 }
 
 /** The mount alone: init has files open for writing, by one of its own. */
-const remount = (how: "ro" | "rw"): Buffer => execFileSync("mount", ["-o", `remount,bind,${how}`, state]);
+const remount = (path: string, how: "ro" | "rw"): Buffer =>
+  execFileSync("mount", ["-o", `remount,bind,${how}`, path]);
 
 const SCARCITIES: readonly (readonly [string, () => () => void])[] = [
   [
@@ -78,8 +80,8 @@ const SCARCITIES: readonly (readonly [string, () => () => void])[] = [
   [
     "read-only",
     () => {
-      remount("ro");
-      return () => remount("rw");
+      remount(state, "ro");
+      return () => remount(state, "rw");
     },
   ],
 ];
@@ -89,7 +91,7 @@ describe.each(SCARCITIES)("a state directory that is %s", (_what, begin) => {
     ["root", "cgroups"],
     "refuses new tasks, leaves those that run alone, and takes new ones once it is not any more",
     () =>
-      withSmallState(async () => {
+      withSmall("state", async () => {
         const { id } = await daemon.client.configure({ allocId: "a", taskName: "one", ...WAITER });
         await daemon.client.start(id);
         const stopped = await daemon.client.configure({ allocId: "a", taskName: "two", ...WAITER });
@@ -127,7 +129,7 @@ describe.each(SCARCITIES)("a state directory that is %s", (_what, begin) => {
     ["root", "cgroups"],
     "has no room for a copy of what Run is to collect: it says so of each file, and sends the exit",
     () =>
-      withSmallState(async () => {
+      withSmall("state", async () => {
         const target = { freshName: () => "run", daemon: { address: address() } };
         const path = "/local/out";
         const script = `head -c 600000 /dev/zero > ${path}; until [ -e /local/go ]; do sleep 0.02; done; exit 6`;
@@ -151,3 +153,42 @@ describe.each(SCARCITIES)("a state directory that is %s", (_what, begin) => {
       }),
   );
 });
+
+itRequires(
+  ["root", "cgroups"],
+  "an alloc directory that is read-only refuses new tasks, of whatever names, and takes them once it is not any more",
+  () =>
+    withSmall("alloc", async () => {
+      const { client } = daemon;
+      const ended = await client.configure({ allocId: "a", taskName: "ended", ...SLEEPER });
+      await client.forceStop(ended.id);
+      const running = await client.configure({ allocId: "a", taskName: "running", ...SLEEPER });
+      await client.start(running.id);
+      const embed = {
+        chroot: { "/etc/hostname": "/etc/hostname" },
+        chrootMethod: ChrootMethod.CHROOT_METHOD_LINK,
+      };
+      const requests = [
+        { allocId: "b", taskName: "new", ...SLEEPER },
+        { allocId: "a", taskName: "new", ...SLEEPER },
+        { allocId: "a", taskName: "ended", ...SLEEPER, ...embed },
+      ];
+      const alloc = join(directory, "alloc");
+      remount(alloc, "ro");
+      try {
+        for (const request of requests) {
+          expect(await failure(client.configure(request))).toMatchObject({
+            code: "RESOURCE_EXHAUSTED",
+            reason: "HOST_EXHAUSTED",
+            metadata: { errno: "EROFS" },
+          });
+        }
+        expect((await client.forceStop(running.id)).exit?.reason).toBe(ExitReason.EXIT_REASON_FORCE_STOPPED);
+      } finally {
+        remount(alloc, "rw");
+      }
+      // What could not be taken back is tried again: the records of two that have run stay.
+      await until(() => readdirSync(join(state, "tasks")).length === 2);
+      for (const request of requests) await client.forceStop((await client.configure(request)).id);
+    }),
+);
