@@ -40,9 +40,14 @@ const OF_ALLOC_DIRS: ReadonlySet<HelperStep> = new Set([
   "GIVE_LOCAL",
 ]);
 
+/** The disk of the alloc directories cannot be written to at the moment. */
+export function isOfAllocDisk({ step, errno }: StepFault): boolean {
+  return OF_ALLOC_DIRS.has(step) && UNWRITABLE.has(errno);
+}
+
 /** In the task's root much is read-only: there EROFS says nothing of a disk. */
-function isExhausted({ step, errno }: StepFault): boolean {
-  return (OF_ALLOC_DIRS.has(step) ? UNWRITABLE : EXHAUSTED).has(errno);
+function isExhausted(fault: StepFault): boolean {
+  return EXHAUSTED.has(fault.errno) || isOfAllocDisk(fault);
 }
 
 /** The answer to a Configure whose sandbox could not be made. */

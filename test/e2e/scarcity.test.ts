@@ -127,6 +127,31 @@ describe.each(SCARCITIES)("a state directory that is %s", (_what, begin) => {
 
   itRequires(
     ["root", "cgroups"],
+    "keeps no daemon from starting: it has the tasks, and takes new ones once it is not any more",
+    () =>
+      withSmall("state", async () => {
+        const { id } = await daemon.client.configure({ allocId: "a", taskName: "one", ...WAITER });
+        await daemon.client.start(id);
+        const end = begin();
+        try {
+          await daemon.end("SIGKILL");
+          await start();
+          expect(daemon.logged).toContain("cannot try a sandbox");
+          const refused = daemon.client.configure({ allocId: "b", taskName: "t", ...WAITER });
+          expect(await failure(refused)).toMatchObject({ reason: "HOST_EXHAUSTED" });
+          writeFileSync(join(directory, "alloc/a/one/local/go"), "");
+          expect((await daemon.client.wait(id)).exit?.status).toEqual({ $case: "exitCode", value: 6 });
+        } finally {
+          end();
+        }
+        const next = await daemon.client.configure({ allocId: "b", taskName: "t", ...WAITER });
+        await daemon.client.forceStop(next.id);
+        expect(readdirSync(join(state, "tasks"))).toHaveLength(2);
+      }),
+  );
+
+  itRequires(
+    ["root", "cgroups"],
     "has no room for a copy of what Run is to collect: it says so of each file, and sends the exit",
     () =>
       withSmall("state", async () => {
@@ -156,7 +181,7 @@ describe.each(SCARCITIES)("a state directory that is %s", (_what, begin) => {
 
 itRequires(
   ["root", "cgroups"],
-  "an alloc directory that is read-only refuses new tasks, of whatever names, and takes them once it is not any more",
+  "an alloc directory that is read-only refuses new tasks, of whatever names, keeps no daemon from starting, and takes them once it is not any more",
   () =>
     withSmall("alloc", async () => {
       const { client } = daemon;
@@ -183,12 +208,17 @@ itRequires(
             metadata: { errno: "EROFS" },
           });
         }
-        expect((await client.forceStop(running.id)).exit?.reason).toBe(ExitReason.EXIT_REASON_FORCE_STOPPED);
+        await daemon.end("SIGKILL");
+        await start();
+        expect((await daemon.client.forceStop(running.id)).exit?.reason).toBe(
+          ExitReason.EXIT_REASON_FORCE_STOPPED,
+        );
       } finally {
         remount(alloc, "rw");
       }
       // What could not be taken back is tried again: the records of two that have run stay.
       await until(() => readdirSync(join(state, "tasks")).length === 2);
-      for (const request of requests) await client.forceStop((await client.configure(request)).id);
+      for (const request of requests)
+        await daemon.client.forceStop((await daemon.client.configure(request)).id);
     }),
 );
