@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { ExitReason, StockadeError, type Exit } from "../../src/client";
-import { descriptors, TestDaemon, until } from "../support/daemon";
+import { TestDaemon, until } from "../support/daemon";
 import { FIXTURES, Fixtures } from "../support/fixtures";
 import { isLoss, survive, textOf } from "../support/losses";
 import { Random } from "../support/random";
@@ -170,6 +170,17 @@ function lieOf({ id, plan, exit, truth, stdout, stderr }: Finished): string | un
   return undefined;
 }
 
+/** What may be in the daemon's directory: its own files, and of each task the record, the logs and the alloc directory. */
+function isExpected(file: string, allocs: ReadonlySet<string>): boolean {
+  const [, alloc, below] = /^alloc\/([^/]+)(?:\/(.+))?$/.exec(file) ?? [];
+  if (alloc !== undefined && alloc !== ".owner") {
+    return allocs.has(alloc) && /^(alloc(\/(logs|tmp|data))?|t\d*(\/local(\/[^/]+)?)?)$/.test(below ?? "t");
+  }
+  return /^(config\.json|stockaded\.sock|alloc(\/\.owner)?|state(\/id|\/tasks(\/[^/]+(\/(record|exit|log(\/std(out|err))?))?)?)?)$/.test(
+    file,
+  );
+}
+
 itRequires(
   "cgroups",
   `${KILLS} kills, seed ${SEED}: nothing is lost, and nothing is left`,
@@ -199,9 +210,9 @@ itRequires(
     await daemon.run("true");
     await until(() => daemon.leftovers().length === 0);
     // What is synced in groups is open for a moment, so it may be counted in the first: a task of three would still show.
-    const before = descriptors(daemon.pid);
+    const before = daemon.descriptors();
     for (let task = 0; task < 3; task++) await daemon.run("true");
-    await until(() => descriptors(daemon.pid) <= before);
+    await until(() => daemon.descriptors() <= before);
     const known = new Set(chaos.finished.map(({ id }) => id.split("/").at(-1)));
     const records = await readdir(join(daemon.daemon.directory, "state/tasks"));
     const unknown = records.filter((uuid) => !known.has(uuid));
@@ -210,6 +221,12 @@ itRequires(
     );
     // Of calls that were cut off between the answer and the client.
     for (const text of texts) expect(text).toMatch(/NEVER_STARTED|"taskName": ?"t[0-9]+"/);
+    const files = await readdir(daemon.daemon.directory, { recursive: true });
+    const tasks = chaos.finished.map(({ id }) => daemon.record(id));
+    const owners = [...texts, ...(await Promise.all(tasks))].map(
+      (text) => /"allocId": "(.+)"/.exec(text)?.[1] ?? "",
+    );
+    expect(files.filter((file) => !isExpected(file, new Set(owners)))).toEqual([]);
   },
   PATIENCE_MS,
 );
