@@ -95,7 +95,14 @@ export async function serve(parts: ServeParts): Promise<Served> {
   const recovered = await executor.recover();
   if (Object.values(recovered).some((count) => count > 0))
     log.info("found an earlier daemon's tasks", { ...recovered });
-  await probeSandbox(launcher, cgroups?.host, records, privileges.probeUser, thisBoot);
+  await probeSandbox({
+    sandboxes: launcher,
+    cgroups: cgroups?.host,
+    records,
+    log,
+    user: privileges.probeUser,
+    bootId: thisBoot,
+  });
   const { stateDir, allocDir } = config;
   const info = await fingerprint({
     version: VERSION,

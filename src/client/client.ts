@@ -186,10 +186,11 @@ export class StockadeClient implements Disposable {
 
   /** Resolves when the daemon can be reached; rejects after `timeoutMs`, when `signal` fires, or once the client is closed. */
   async ready(timeoutMs: number, { signal }: WaitSettings = {}): Promise<void> {
-    const end = Date.now() + timeoutMs;
+    // Of a clock that nobody sets.
+    const end = performance.now() + timeoutMs;
     // In short waits: one that is under way holds the process, closed or not.
-    while (!this.closed && Date.now() < end) {
-      const reached = this.readyBy(Math.min(end, Date.now() + READY_WAIT_MS));
+    for (let left = timeoutMs; !this.closed && left > 0; left = end - performance.now()) {
+      const reached = this.readyIn(Math.min(left, READY_WAIT_MS));
       if (await abortable(reached, signal)) return;
     }
     if (this.closed) throw clientClosed();
@@ -232,9 +233,14 @@ export class StockadeClient implements Disposable {
     };
   }
 
-  private readyBy(deadline: number): Promise<boolean> {
+  /** By a timer beside grpc-js's, which reads the clock again at each change of the connection: it may have been set back. */
+  private readyIn(ms: number): Promise<boolean> {
     return new Promise((resolve) => {
-      this.rpc.waitForReady(deadline, (error) => resolve(error === undefined));
+      const timer = setTimeout(() => resolve(false), ms);
+      this.rpc.waitForReady(Date.now() + ms, (error) => {
+        clearTimeout(timer);
+        resolve(error === undefined);
+      });
     });
   }
 

@@ -66,7 +66,8 @@ export interface RetryOptions {
 /** The attempts at one call that can be repeated. */
 export class Attempts {
   private readonly backoff = new Backoff();
-  private begun = Date.now();
+  /** Of a clock that nobody sets, as every time here is. */
+  private begun = performance.now();
   /** When it was first cut off, since something was last heard. */
   private since: number | undefined;
   private odd = 0;
@@ -89,7 +90,7 @@ export class Attempts {
   async next(error: unknown): Promise<void> {
     const { retryMs, firstRetryMs = retryMs, signal } = this.options;
     if (signal?.aborted === true || !(error instanceof StockadeError) || !isCutOff(error)) throw error;
-    const now = Date.now();
+    const now = performance.now();
     // One that had waited for long was connected.
     if (now - this.begun > MOST_MS && !NOBODY.test(error.message)) this.progress();
     this.since ??= now;
@@ -97,7 +98,7 @@ export class Attempts {
     const most = this.connected ? retryMs : firstRetryMs;
     if (now - this.since >= most || this.odd >= ODD_MAX) throw error;
     await this.backoff.pause(error, signal);
-    this.begun = Date.now();
+    this.begun = performance.now();
   }
 }
 

@@ -59,8 +59,9 @@ export function repeat<Request, Response>(
   settings: RepeatableCallSettings & { readonly retryMs: number },
 ): Promise<Response> {
   const { signal, timeoutMs, retryMs } = settings;
-  const end = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
+  // Of a clock that nobody sets; only what is passed to grpc-js is a time of day.
+  const end = timeoutMs === undefined ? undefined : performance.now() + timeoutMs;
   const attempt = (): Promise<Response> =>
-    call(unary, { ...settings, ...(end === undefined ? {} : { timeoutMs: end - Date.now() }) });
+    call(unary, { ...settings, ...(end === undefined ? {} : { timeoutMs: end - performance.now() }) });
   return retried(attempt, { retryMs, signal });
 }

@@ -2,10 +2,13 @@
  * Finds out what this host can do, by doing it: one whole sandbox is made and taken away
  * again before the daemon says that it can take tasks.
  */
+import { Undo } from "../tasks/concurrency/undo.js";
+import { exhaustion, isOfAllocDisk } from "../tasks/fault-errors.js";
 import { HELPER_STEP_WORDS } from "../tasks/helper-step.js";
 import {
   HelperFault,
   type CgroupHost,
+  type Log,
   type RecordStore,
   type SandboxHost,
   type TaskRecord,
@@ -26,20 +29,44 @@ export interface ProbeUser {
   readonly gid: number;
 }
 
-/** Throws CannotContain, with what to do, if a task cannot be contained here. */
-export async function probeSandbox(
-  sandboxes: SandboxHost,
-  cgroups: CgroupHost | undefined,
-  records: RecordStore,
-  user: ProbeUser,
-  bootId: string,
-): Promise<void> {
+export interface ProbeParts {
+  readonly sandboxes: SandboxHost;
+  readonly cgroups: CgroupHost | undefined;
+  readonly records: RecordStore;
+  readonly log: Log;
+  readonly user: ProbeUser;
+  readonly bootId: string;
+}
+
+/**
+ * Throws CannotContain, with what to do, if a task cannot be contained here. Where a disk is full, or the like, that
+ * cannot be known yet, and those whose tasks run on are not to wait for it: each Configure finds out for itself.
+ */
+export async function probeSandbox(parts: ProbeParts): Promise<void> {
+  try {
+    await makeSandbox(parts);
+  } catch (error) {
+    if (error instanceof HelperFault && !isOfAllocDisk(error.fault))
+      throw new CannotContain(explain(error), error);
+    if (!(error instanceof HelperFault) && exhaustion(error) === undefined) throw error;
+    parts.log.error("cannot try a sandbox, for want of something", { error });
+  }
+}
+
+async function makeSandbox({ sandboxes, cgroups, records, log, user, bootId }: ProbeParts): Promise<void> {
   const uuid = uuid7();
   const allocId = `probe-${uuid}`;
-  await records.create(uuid);
-  await records.write(unansweredRecord(uuid, allocId, bootId));
-  const cgroup = await cgroups?.create(uuid);
+  const undo = new Undo();
   try {
+    undo.add(() => records.remove(uuid));
+    await records.create(uuid);
+    await records.write(unansweredRecord(uuid, allocId, bootId));
+    const cgroup = await cgroups?.create(uuid);
+    undo.add(async () => {
+      await cgroup?.kill();
+      await cgroup?.remove();
+    });
+    undo.add(() => sandboxes.remove("alloc", allocId, "probe").catch(() => undefined));
     const sandbox = await sandboxes.create(
       {
         ...user,
@@ -59,14 +86,8 @@ export async function probeSandbox(
     );
     sandbox.killInit();
     await sandbox.ended;
-  } catch (error) {
-    if (error instanceof HelperFault) throw new CannotContain(explain(error), error);
-    throw error;
   } finally {
-    await sandboxes.remove("alloc", allocId, "probe").catch(() => undefined);
-    await cgroup?.kill();
-    await cgroup?.remove();
-    await records.remove(uuid);
+    await undo.run((error) => log.error("something of the sandbox that was tried is left", { error }));
   }
 }
 

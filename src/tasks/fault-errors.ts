@@ -32,6 +32,24 @@ function stageOf(step: HelperStep): string {
   return step.toLowerCase();
 }
 
+/** Steps that write to the disk of the alloc directories, and nowhere else. */
+const OF_ALLOC_DIRS: ReadonlySet<HelperStep> = new Set([
+  "MAKE_ALLOC_DIR",
+  "MAKE_TASK_DIR",
+  "EMBED_TREES",
+  "GIVE_LOCAL",
+]);
+
+/** The disk of the alloc directories cannot be written to at the moment. */
+export function isOfAllocDisk({ step, errno }: StepFault): boolean {
+  return OF_ALLOC_DIRS.has(step) && UNWRITABLE.has(errno);
+}
+
+/** In the task's root much is read-only: there EROFS says nothing of a disk. */
+function isExhausted(fault: StepFault): boolean {
+  return EXHAUSTED.has(fault.errno) || isOfAllocDisk(fault);
+}
+
 /** The answer to a Configure whose sandbox could not be made. */
 export function sandboxFailed(fault: StepFault, mounts: readonly MountSpec[]): TaskError {
   const metadata: Record<string, string> = { stage: stageOf(fault.step), errno: fault.errno };
@@ -64,7 +82,7 @@ export function sandboxFailed(fault: StepFault, mounts: readonly MountSpec[]): T
       break;
   }
   return new TaskError({
-    reason: EXHAUSTED.has(fault.errno) ? "HOST_EXHAUSTED" : "SANDBOX_FAILED",
+    reason: isExhausted(fault) ? "HOST_EXHAUSTED" : "SANDBOX_FAILED",
     message: `${words}: ${fault.errno}`,
     metadata,
   });
@@ -101,7 +119,7 @@ function mountFailed(verb: string, fault: StepFault, mount: MountSpec | undefine
   // The helper makes no place to mount on but in the task's own root.
   const why = fault.errno === "EXDEV" ? "it lies in another mount, and is not there" : fault.errno;
   const message = `cannot ${verb} ${echo(target)}: ${why}`;
-  if (EXHAUSTED.has(fault.errno)) return new TaskError({ reason: "HOST_EXHAUSTED", message, metadata });
+  if (isExhausted(fault)) return new TaskError({ reason: "HOST_EXHAUSTED", message, metadata });
   const field = mount?.field === undefined ? {} : { field: mount.field };
   return new TaskError({ reason: "SANDBOX_FAILED", ...field, message, metadata });
 }

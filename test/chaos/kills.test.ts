@@ -2,14 +2,15 @@
  * I2 to I4: daemon, launcher or both are killed at random instants, with tasks live that are configured, started,
  * ended and recorded all the time. Each task's witness says how it should have ended.
  *
- * STOCKADE_CHAOS_KILLS: how many kills; STOCKADE_CHAOS_SEED: of the instants, printed at the beginning.
+ * STOCKADE_CHAOS_KILLS: how many kills; STOCKADE_CHAOS_SEED: of the instants and victims, and of what each lane runs,
+ * printed at the beginning.
  */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { ExitReason, StockadeError, type Exit } from "../../src/client";
-import { descriptors, TestDaemon, until } from "../support/daemon";
+import { TestDaemon, until } from "../support/daemon";
 import { FIXTURES, Fixtures } from "../support/fixtures";
 import { isLoss, survive, textOf } from "../support/losses";
 import { Random } from "../support/random";
@@ -49,6 +50,8 @@ class Chaos {
   /** Of kills, how many came while some task was in no quiet phase. */
   hits = 0;
   over = false;
+  /** Of its own, as each lane's: who draws first is for the processors to say, and no seed would bring that back. */
+  private readonly killer: Random;
   private kills = 0;
   private readonly phases = new Map<number, Phase>();
   private names = 0;
@@ -56,14 +59,17 @@ class Chaos {
   constructor(
     private readonly daemon: TestDaemon,
     private readonly mounts: Fixtures["mounts"],
-    private readonly random: Random,
-  ) {}
+    private readonly seed: number,
+  ) {
+    this.killer = new Random(seed);
+  }
 
   /** One task after the other. */
   async lane(lane: number): Promise<void> {
+    const random = new Random(this.seed + 1 + lane);
     while (!this.over) {
       try {
-        await this.task(lane);
+        await this.task(lane, random);
       } catch (error) {
         this.problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
         return;
@@ -73,9 +79,9 @@ class Chaos {
 
   async kill(): Promise<void> {
     // Most of what has just been restarted is configured; a while later, most of it runs and ends.
-    await sleep(this.random.pick([this.random.between(1, 100), this.random.between(1, 1_500)]));
+    await sleep(this.killer.pick([this.killer.between(1, 100), this.killer.between(1, 1_500)]));
     this.kills++;
-    const target = this.random.pick(["daemon", "launcher", "both"] as const);
+    const target = this.killer.pick(["daemon", "launcher", "both"] as const);
     const phases = [...this.phases].map(([lane, phase]) => this.phaseNow(lane, phase));
     for (const phase of phases) this.killed[phase]++;
     if (phases.some((phase) => phase !== "run")) this.hits++;
@@ -95,8 +101,7 @@ class Chaos {
     return phase === "run" && file !== undefined && /exit|signal/.test(textOf(file) ?? "") ? "end" : phase;
   }
 
-  private async task(lane: number): Promise<void> {
-    const { random } = this;
+  private async task(lane: number, random: Random): Promise<void> {
     const plan: Plan = {
       lines: random.pick([1, 3, 20, 200]),
       pauseUs: random.pick([0, 200, 2_000]),
@@ -170,6 +175,17 @@ function lieOf({ id, plan, exit, truth, stdout, stderr }: Finished): string | un
   return undefined;
 }
 
+/** What may be in the daemon's directory: its own files, and of each task the record, the logs and the alloc directory. */
+function isExpected(file: string, allocs: ReadonlySet<string>): boolean {
+  const [, alloc, below] = /^alloc\/([^/]+)(?:\/(.+))?$/.exec(file) ?? [];
+  if (alloc !== undefined && alloc !== ".owner") {
+    return allocs.has(alloc) && /^(alloc(\/(logs|tmp|data))?|t\d*(\/local(\/[^/]+)?)?)$/.test(below ?? "t");
+  }
+  return /^(config\.json|stockaded\.sock|alloc(\/\.owner)?|state(\/id|\/tasks(\/[^/]+(\/(record|exit|log(\/std(out|err))?))?)?)?)$/.test(
+    file,
+  );
+}
+
 itRequires(
   "cgroups",
   `${KILLS} kills, seed ${SEED}: nothing is lost, and nothing is left`,
@@ -177,7 +193,7 @@ itRequires(
     process.stdout.write(`chaos: STOCKADE_CHAOS_SEED=${SEED} STOCKADE_CHAOS_KILLS=${KILLS}\n`);
     await using fixtures = await Fixtures.make("witness");
     await using daemon = await TestDaemon.start({ ...fixtures.config, end_tasks_on_stop: false });
-    const chaos = new Chaos(daemon, fixtures.mounts, new Random(SEED));
+    const chaos = new Chaos(daemon, fixtures.mounts, SEED);
     const lanes = Array.from({ length: LANES }, (_lane, index) => chaos.lane(index));
     try {
       for (let kills = 0; kills < KILLS && chaos.problems.length === 0; kills++) await chaos.kill();
@@ -199,9 +215,9 @@ itRequires(
     await daemon.run("true");
     await until(() => daemon.leftovers().length === 0);
     // What is synced in groups is open for a moment, so it may be counted in the first: a task of three would still show.
-    const before = descriptors(daemon.pid);
+    const before = daemon.descriptors();
     for (let task = 0; task < 3; task++) await daemon.run("true");
-    await until(() => descriptors(daemon.pid) <= before);
+    await until(() => daemon.descriptors() <= before);
     const known = new Set(chaos.finished.map(({ id }) => id.split("/").at(-1)));
     const records = await readdir(join(daemon.daemon.directory, "state/tasks"));
     const unknown = records.filter((uuid) => !known.has(uuid));
@@ -210,6 +226,12 @@ itRequires(
     );
     // Of calls that were cut off between the answer and the client.
     for (const text of texts) expect(text).toMatch(/NEVER_STARTED|"taskName": ?"t[0-9]+"/);
+    const files = await readdir(daemon.daemon.directory, { recursive: true });
+    const tasks = chaos.finished.map(({ id }) => daemon.record(id));
+    const owners = [...texts, ...(await Promise.all(tasks))].map(
+      (text) => /"allocId": "(.+)"/.exec(text)?.[1] ?? "",
+    );
+    expect(files.filter((file) => !isExpected(file, new Set(owners)))).toEqual([]);
   },
   PATIENCE_MS,
 );

@@ -103,7 +103,7 @@ it.each([
   ["was connected: to be cut off then is another loss", "Connection dropped", 3],
   ["has found nobody, and is no reason to go on", "No connection established. Last error: ETIMEDOUT", 1],
 ])("an attempt that took long %s", async (_name, message, calls) => {
-  const clock = jest.spyOn(Date, "now").mockReturnValue(0);
+  const clock = jest.spyOn(performance, "now").mockReturnValue(0);
   let made = 0;
   const attempt = (): Promise<never> => {
     clock.mockReturnValue(++made * 60_000);

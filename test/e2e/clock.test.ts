@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { ExitReason, TaskState, type Exit } from "../../src/client";
-import { SLEEPER, TestDaemon, until } from "../support/daemon";
+import { ExitReason, StockadeClient, type Exit } from "../../src/client";
+import { failure, SLEEPER, TestDaemon, until } from "../support/daemon";
 import { died, exited, exitOf, forceStopped } from "../support/exits";
 import { itRequires, SLOW } from "../support/requires";
 
@@ -20,10 +20,36 @@ const seconds = (time: Exit["exitedAt"]): number => Number(time?.seconds ?? 0n) 
 /** How long a bound may be overrun on a slow machine, in milliseconds. */
 const LATE_MS = 2_000 * SLOW;
 
+/** A time that is kept of what runs, or has run, in seconds: longer than a call takes on a slow machine. */
+const TTL_S = 10;
+
+/** Longer than the next daemon takes to start, in seconds. */
+const GRACE_S = 4 * SLOW;
+
 const STUBBORN = {
   command: "/bin/sh",
   args: ["-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"],
 };
+
+/** For all tests: to start one takes long on a slow machine. */
+let daemon: TestDaemon;
+/** Keeps what waits for Start, and records, for a short time. */
+let brief: TestDaemon;
+
+beforeAll(async () => {
+  daemon = await TestDaemon.start();
+  brief = await TestDaemon.start({
+    unstarted_ttl_seconds: TTL_S,
+    ended_ttl_seconds: TTL_S,
+    end_tasks_on_stop: false,
+  });
+});
+
+afterAll(async () => {
+  await daemon[Symbol.asyncDispose]();
+  await brief.endAll();
+  await brief[Symbol.asyncDispose]();
+});
 
 describe.each([
   ["forward", DAY_S],
@@ -40,7 +66,6 @@ describe.each([
   }
 
   itRequires(["root", "cgroups", "guest"], "a grace period is as long as was asked for", async () => {
-    await using daemon = await TestDaemon.start();
     const { id } = await daemon.started(STUBBORN);
     await until(async () => (await daemon.output(id)).stdout.includes("ready"));
     const begun = performance.now();
@@ -54,47 +79,44 @@ describe.each([
   });
 
   itRequires(["root", "cgroups", "guest"], "the next daemon keeps to the grace period, too", async () => {
-    await using daemon = await TestDaemon.start({ end_tasks_on_stop: false });
-    const { id } = await daemon.started(STUBBORN);
-    await until(async () => (await daemon.output(id)).stdout.includes("ready"));
+    const { id } = await brief.started(STUBBORN);
+    await until(async () => (await brief.output(id)).stdout.includes("ready"));
     const begun = performance.now();
-    const call = daemon.client.shutdown({ id, gracePeriod: { seconds: 20n, nanos: 0 } });
+    const call = brief.client.shutdown({ id, gracePeriod: { seconds: BigInt(GRACE_S), nanos: 0 } });
     call.catch(() => undefined);
-    await until(async () => (await daemon.record(id)).includes('"graceEndsNs": "'));
-    await withShift(async () => {
-      await daemon.restart("SIGKILL");
-      expect((await daemon.client.open({ id })).state).toBe(TaskState.TASK_STATE_RUNNING);
-      expect(await exitOf(daemon.client, id)).toMatchObject(forceStopped());
+    await until(async () => (await brief.record(id)).includes('"graceEndsNs": "'));
+    const [thereAt, exit] = await withShift(async () => {
+      await brief.restart("SIGKILL");
+      return [performance.now(), await exitOf(brief.client, id)] as const;
     });
-    const took = performance.now() - begun;
-    expect(took).toBeGreaterThanOrEqual(19_900);
-    expect(took).toBeLessThan(20_000 + LATE_MS);
+    const ended = performance.now();
+    expect(exit).toMatchObject(forceStopped());
+    expect(ended - begun).toBeGreaterThanOrEqual(GRACE_S * 1_000);
+    expect(ended).toBeLessThan(Math.max(begun + GRACE_S * 1_000, thereAt) + LATE_MS);
   });
 
   itRequires(["root", "cgroups", "guest"], "a task has the time that it was given", async () => {
-    await using daemon = await TestDaemon.start();
-    const { id } = await daemon.started({ ...SLEEPER, timeout: { seconds: 3n, nanos: 0 } });
+    const id = await daemon.configure({ ...SLEEPER, timeout: { seconds: 5n, nanos: 0 } });
     const begun = performance.now();
-    await sleep(200);
+    await daemon.client.start(id);
     const exit = await withShift(() => exitOf(daemon.client, id));
     const took = performance.now() - begun;
     expect(exit).toMatchObject(died(9, ExitReason.EXIT_REASON_TIMED_OUT));
-    expect(took).toBeGreaterThanOrEqual(2_900);
-    expect(took).toBeLessThan(3_000 + LATE_MS);
+    expect(took).toBeGreaterThanOrEqual(5_000);
+    expect(took).toBeLessThan(5_000 + LATE_MS);
   });
 
   itRequires(
     ["root", "cgroups", "guest"],
     "what waits for Start does so for its time, and no longer",
     async () => {
-      await using daemon = await TestDaemon.start({ unstarted_ttl_seconds: 4 });
       const begun = performance.now();
-      const id = await daemon.configure(SLEEPER);
-      const exit = await withShift(() => exitOf(daemon.client, id));
+      const id = await brief.configure(SLEEPER);
+      const exit = await withShift(() => exitOf(brief.client, id));
       const took = performance.now() - begun;
       expect(exit.reason).toBe(ExitReason.EXIT_REASON_NEVER_STARTED);
-      expect(took).toBeGreaterThanOrEqual(4_000);
-      expect(took).toBeLessThan(4_000 + LATE_MS);
+      expect(took).toBeGreaterThanOrEqual(TTL_S * 1_000);
+      expect(took).toBeLessThan(TTL_S * 1_000 + LATE_MS);
     },
   );
 
@@ -102,32 +124,30 @@ describe.each([
     ["root", "cgroups", "guest"],
     "an ended record is kept for its time, and no longer",
     async () => {
-      await using daemon = await TestDaemon.start({ ended_ttl_seconds: 4 });
-      const { id } = await daemon.run("true");
+      const { id } = await brief.run("true");
       const begun = performance.now();
       await withShift(async () => {
-        await sleep(2_000);
-        expect(existsSync(daemon.recordDir(id))).toBe(true);
-        await until(() => !existsSync(daemon.recordDir(id)));
+        await sleep((TTL_S * 1_000) / 2);
+        expect(existsSync(brief.recordDir(id))).toBe(true);
+        await until(() => !existsSync(brief.recordDir(id)));
       });
-      expect(performance.now() - begun).toBeLessThan(4_000 + LATE_MS);
+      expect(performance.now() - begun).toBeLessThan(TTL_S * 1_000 + LATE_MS);
     },
   );
 
   itRequires(["root", "cgroups", "guest"], "the next daemon keeps no ended record for longer", async () => {
-    await using daemon = await TestDaemon.start({ ended_ttl_seconds: 4, end_tasks_on_stop: false });
-    const { id } = await daemon.run("true");
-    await daemon.end("SIGKILL");
+    const { id } = await brief.run("true");
+    await brief.end("SIGKILL");
+    expect(existsSync(brief.recordDir(id))).toBe(true);
     await withShift(async () => {
-      await daemon.startAgain();
+      await brief.startAgain();
       const begun = performance.now();
-      await until(() => !existsSync(daemon.recordDir(id)));
-      expect(performance.now() - begun).toBeLessThan(4_000 + LATE_MS);
+      await until(() => !existsSync(brief.recordDir(id)), TTL_S * 1_000 + LATE_MS);
+      expect(performance.now() - begun).toBeLessThan(TTL_S * 1_000 + LATE_MS);
     });
   });
 
   itRequires(["root", "cgroups", "guest"], "no task has ended before it started", async () => {
-    await using daemon = await TestDaemon.start();
     const { id } = await daemon.started({ command: "/bin/sh", args: ["-c", "sleep 1; exit 5"] });
     const exit = await withShift(() => exitOf(daemon.client, id));
     expect(exit).toMatchObject(exited(5));
@@ -135,5 +155,24 @@ describe.each([
     expect(lasted).toBeGreaterThanOrEqual(0);
     // By which of the two clocks, no one can say; but it is one of them.
     expect([0, shift].some((by) => lasted >= by && lasted < by + 1 + LATE_MS / 1000)).toBe(true);
+  });
+
+  itRequires(["root", "guest"], "a client keeps trying for its time, and no longer", async () => {
+    // Nobody is there.
+    using client = new StockadeClient({ address: "unix:/run/nobody", retryMs: 5_000 });
+    const begun = performance.now();
+    const tries = [
+      client.ready(5_000),
+      client.get("CGROUP:/x/y"),
+      client.get("CGROUP:/x/y", { timeoutMs: 5_000, retryMs: Infinity }),
+    ];
+    const errors = Promise.all(
+      tries.map((tried) => failure(tried).then((error) => [error.code, performance.now() - begun] as const)),
+    );
+    for (const [code, took] of await withShift(() => errors)) {
+      expect(code).toMatch(/^(UNAVAILABLE|DEADLINE_EXCEEDED)$/);
+      expect(took).toBeGreaterThanOrEqual(5_000);
+      expect(took).toBeLessThan(5_000 + LATE_MS);
+    }
   });
 });

@@ -1,11 +1,16 @@
-/** The host's root kills a task's init, with the daemon there: the task is over, and nobody makes up how it ended. */
-import { existsSync, readFileSync } from "node:fs";
+/**
+ * The host's root kills a task's init, or the kernel does for want of the host's memory: the task is over, and nobody
+ * makes up how it ended.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { ExitReason, StockadeError, type Exit } from "../../src/client";
 import { exitReasonToJSON } from "../../src/gen/executor/v1/executor";
+import { readCgroupFile } from "../support/cgroup-files";
 import { failure, SLEEPER, TestDaemon, until, type Started } from "../support/daemon";
-import { exited, exitOf, forceStopped, neverStarted } from "../support/exits";
+import { exited, exitOf, forceStopped, neverStarted, oomKilled } from "../support/exits";
 import { expectNothingLeft } from "../support/leftovers";
 import { itRequires, SLOW } from "../support/requires";
 
@@ -128,4 +133,78 @@ itRequires("cgroups", "at any instant: the true exit, or none", async () => {
       `"${exitReasonToJSON(exit.reason).replace("EXIT_REASON_", "")}"`,
     );
   }
+});
+
+describe("for want of the host's memory", () => {
+  /** How many processes the kernel says, in such a file, that it has killed for want of memory. */
+  function oomKills(text: string | undefined): number {
+    return Number(/^oom_kill (\d+)$/m.exec(text ?? "")?.[1]);
+  }
+
+  const ofHost = (): number => oomKills(readFileSync("/proc/vmstat", "utf8"));
+  const ofTask = (id: string): number =>
+    oomKills(readCgroupFile(id, "memory.events") ?? readCgroupFile(id, "memory.oom_control"));
+
+  /** Has the kernel look for a process to kill, as it does when the host has no memory left; it takes this one. */
+  async function takeForMemory(pid: number): Promise<void> {
+    const before = ofHost();
+    writeFileSync(`/proc/${pid}/oom_score_adj`, "1000");
+    writeFileSync("/proc/sysrq-trigger", "f");
+    await until(() => ofHost() > before);
+    expect(ofHost()).toBe(before + 1);
+    expect(execFileSync("dmesg", { encoding: "utf8" })).toContain(`Out of memory: Killed process ${pid} `);
+  }
+
+  async function startReady(): Promise<Started> {
+    const task = await daemon.started(script("echo one; echo two >&2; echo ready; exec sleep 1000"));
+    await until(async () => (await daemon.output(task.id)).stdout.includes("ready"));
+    return task;
+  }
+
+  async function expectGone({ id, pid }: Started): Promise<void> {
+    expect(daemon.leftovers()).toEqual([]);
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+    expect(await daemon.output(id)).toEqual({ stdout: "one\nready\n", stderr: "two\n" });
+  }
+
+  const NEEDS = ["root", "cgroups", "guest"] as const;
+
+  itRequires(NEEDS, "an init that the kernel takes: LOST", async () => {
+    const task = await startReady();
+    const waited = exitOf(daemon.client, task.id);
+    await takeForMemory(initOf(task));
+    expect(await waited).toMatchObject(LOST);
+    await expectGone(task);
+  });
+
+  itRequires(NEEDS, "one that it takes while no daemon is there: LOST", async () => {
+    const task = await startReady();
+    const init = initOf(task);
+    await daemon.end("SIGKILL");
+    await takeForMemory(init);
+    // The kernel has ended the command with it, and has not counted that.
+    expect(ofTask(task.id)).toBe(0);
+    await daemon.startAgain();
+    expect(await exitOf(daemon.client, task.id)).toMatchObject(LOST);
+    await expectGone(task);
+  });
+
+  itRequires(NEEDS, "a command that it takes: OOM_KILLED", async () => {
+    const task = await startReady();
+    const waited = exitOf(daemon.client, task.id);
+    await takeForMemory(task.pid);
+    expect(await waited).toMatchObject({ ...oomKilled(), outputTruncated: false });
+    await expectGone(task);
+  });
+
+  itRequires(NEEDS, "one that it takes while no daemon is there: OOM_KILLED", async () => {
+    const task = await startReady();
+    await daemon.end("SIGKILL");
+    await takeForMemory(task.pid);
+    // It is the task's cgroup that it is counted in, though no limit of it was reached.
+    expect(ofTask(task.id)).toBe(1);
+    await daemon.startAgain();
+    expect(await exitOf(daemon.client, task.id)).toMatchObject({ ...oomKilled(), outputTruncated: false });
+    await expectGone(task);
+  });
 });

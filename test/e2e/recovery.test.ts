@@ -1,5 +1,5 @@
 /** I3 and I4: daemon, launcher or both are killed, and their tasks go on, and end as they do. */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
@@ -275,13 +275,12 @@ it("a record of a newer daemon stays where it is, and its task runs on", async (
   await daemon.client.forceStop(id);
 });
 
-/** Has the record say that the task is of another boot. */
-async function makeOfAnotherBoot(id: string): Promise<void> {
+/** Has the record say something else, as if a daemon had written it. */
+async function change(id: string, field: RegExp, value: string): Promise<void> {
   const file = join(daemon.recordDir(id), "record");
   const text = await readFile(file, "utf8");
-  const body = text
-    .slice(text.indexOf("\n") + 1)
-    .replace(/"bootId": ?"[^"]+"/, '"bootId": "00000000-0000-4000-8000-000000000000"');
+  const body = text.slice(text.indexOf("\n") + 1).replace(field, value);
+  expect(text).not.toContain(body);
   const sum = createHash("sha256").update(body).digest("hex");
   await writeFile(file, `${text.split(" sha256:")[0]} sha256:${sum}\n${body}`);
 }
@@ -292,7 +291,9 @@ itRequires(
   async () => {
     const [ran, waited] = [await daemon.started(), await daemon.configure(SLEEPER)];
     await daemon.end("SIGKILL");
-    for (const id of [ran.id, waited]) await makeOfAnotherBoot(id);
+    for (const id of [ran.id, waited]) {
+      await change(id, /"bootId": ?"[^"]+"/, '"bootId": "00000000-0000-4000-8000-000000000000"');
+    }
     await daemon.startAgain();
     const { exit } = await daemon.client.wait(ran.id);
     expect(exit).toMatchObject({ reason: ExitReason.EXIT_REASON_LOST, status: { $case: "unknown" } });
@@ -302,6 +303,35 @@ itRequires(
       reason: ExitReason.EXIT_REASON_LOST,
       startedAt: undefined,
     });
+  },
+);
+
+itRequires(
+  "cgroups",
+  "pids that are another process's by now name nothing: LOST, and that one is untouched",
+  async () => {
+    const { id } = await daemon.started();
+    const [init = 0] = daemon.initPids();
+    await daemon.end("SIGKILL");
+    process.kill(init, "SIGKILL");
+    await until(() => daemon.initPids().length === 0);
+    const stranger = spawn("sleep", ["1000"], { stdio: "ignore" });
+    const gone = new Promise((resolve) => stranger.once("exit", (_code, signal) => resolve(signal)));
+    try {
+      for (const field of ["initPid", "commandPid"]) {
+        await change(id, new RegExp(`"${field}": \\d+`), `"${field}": ${stranger.pid}`);
+      }
+      await daemon.startAgain();
+      expect((await daemon.client.forceStop(id)).exit).toMatchObject({
+        reason: ExitReason.EXIT_REASON_LOST,
+        status: { $case: "unknown" },
+      });
+      expect(daemon.leftovers()).toEqual([]);
+    } finally {
+      stranger.kill("SIGUSR1");
+    }
+    // What has killed it is the test's own signal.
+    expect(await gone).toBe("SIGUSR1");
   },
 );
 

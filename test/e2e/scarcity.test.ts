@@ -13,8 +13,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { ExitReason } from "../../src/client";
-import { cgroupMounts, failure, until } from "../support/daemon";
+import { ChrootMethod, ExitReason } from "../../src/client";
+import { cgroupMounts, failure, SLEEPER, until } from "../support/daemon";
 import { HandDaemon } from "../support/hand-daemon";
 import { removeCgroups } from "../support/remove-cgroups";
 import { itRequires } from "../support/requires";
@@ -36,19 +36,20 @@ async function start(): Promise<void> {
   daemon = await HandDaemon.start([...flags, "--cgroup-root", cgroupRoot], address());
 }
 
-/** A state directory on a file system of its own. */
-async function withSmallState(test: () => Promise<void>, size = "512k"): Promise<void> {
+/** A directory of the daemon's on a file system of its own. */
+async function withSmall(which: "state" | "alloc", test: () => Promise<void>, size = "512k"): Promise<void> {
   directory = mkdtempSync(join(tmpdir(), "stockade-scarcity-"));
   state = join(directory, "state");
-  mkdirSync(state, { mode: 0o700 });
-  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size},mode=0700`, "tmpfs", state]);
+  const small = join(directory, which);
+  mkdirSync(small, { mode: 0o700 });
+  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size},mode=0700`, "tmpfs", small]);
   try {
     await start();
     await test();
   } finally {
     await daemon.end("SIGTERM");
     await removeCgroups(cgroupMounts(), cgroupRoot);
-    execFileSync("umount", [state]);
+    execFileSync("umount", [small]);
     rmSync(directory, { recursive: true });
   }
 }
@@ -64,7 +65,8 @@ function fill(): string {
 }
 
 /** The mount alone: init has files open for writing, by one of its own. */
-const remount = (how: "ro" | "rw"): Buffer => execFileSync("mount", ["-o", `remount,bind,${how}`, state]);
+const remount = (path: string, how: "ro" | "rw"): Buffer =>
+  execFileSync("mount", ["-o", `remount,bind,${how}`, path]);
 
 const SCARCITIES: readonly (readonly [string, () => () => void])[] = [
   [
@@ -87,8 +89,8 @@ const SCARCITIES: readonly (readonly [string, () => () => void])[] = [
   [
     "read-only",
     () => {
-      remount("ro");
-      return () => remount("rw");
+      remount(state, "ro");
+      return () => remount(state, "rw");
     },
   ],
 ];
@@ -98,7 +100,7 @@ describe.each(SCARCITIES)("a state directory that is %s", (_what, begin) => {
     ["root", "cgroups"],
     "refuses new tasks, leaves those that run alone, and takes new ones once it is not any more",
     () =>
-      withSmallState(async () => {
+      withSmall("state", async () => {
         const { id } = await daemon.client.configure({ allocId: "a", taskName: "one", ...WAITER });
         await daemon.client.start(id);
         const stopped = await daemon.client.configure({ allocId: "a", taskName: "two", ...WAITER });
@@ -134,9 +136,34 @@ describe.each(SCARCITIES)("a state directory that is %s", (_what, begin) => {
 
   itRequires(
     ["root", "cgroups"],
+    "keeps no daemon from starting: it has the tasks, and takes new ones once it is not any more",
+    () =>
+      withSmall("state", async () => {
+        const { id } = await daemon.client.configure({ allocId: "a", taskName: "one", ...WAITER });
+        await daemon.client.start(id);
+        const end = begin();
+        try {
+          await daemon.end("SIGKILL");
+          await start();
+          expect(daemon.logged).toContain("cannot try a sandbox");
+          const refused = daemon.client.configure({ allocId: "b", taskName: "t", ...WAITER });
+          expect(await failure(refused)).toMatchObject({ reason: "HOST_EXHAUSTED" });
+          writeFileSync(join(directory, "alloc/a/one/local/go"), "");
+          expect((await daemon.client.wait(id)).exit?.status).toEqual({ $case: "exitCode", value: 6 });
+        } finally {
+          end();
+        }
+        const next = await daemon.client.configure({ allocId: "b", taskName: "t", ...WAITER });
+        await daemon.client.forceStop(next.id);
+        expect(readdirSync(join(state, "tasks"))).toHaveLength(2);
+      }),
+  );
+
+  itRequires(
+    ["root", "cgroups"],
     "has no room for a copy of what Run is to collect: it says so of each file, and sends the exit",
     () =>
-      withSmallState(async () => {
+      withSmall("state", async () => {
         const target = { freshName: () => "run", daemon: { address: address() } };
         const path = "/local/out";
         const script = `head -c 600000 /dev/zero > ${path}; until [ -e /local/go ]; do sleep 0.02; done; exit 6`;
@@ -165,32 +192,80 @@ itRequires(
   ["root", "cgroups"],
   "a state directory that becomes read-only while a file is sent is told as that: its copy cannot be removed",
   () =>
-    withSmallState(async () => {
-      const bytes = 6 * 2 ** 20;
-      const script = `head -c ${bytes} /dev/zero > /local/out; until [ -e /local/go ]; do sleep 0.02; done`;
-      const target = { freshName: () => "run", daemon: { address: address() } };
-      const collect = [{ path: "/local/out", maxBytes: BigInt(bytes) }];
-      using run = new RunStream(target, { command: "/bin/sh", args: ["-c", script] }, { collect });
-      const id = await run.started();
-      // So that it cannot all be sent before there is no way to remove it.
-      run.pause();
-      writeFileSync(join(directory, "alloc/run/run/local/go"), "");
-      const copies = join(state, "tasks", id.slice(-36), "collected");
-      await until(
-        () => existsSync(copies) && readdirSync(copies).some((name) => sizeOf(copies, name) === bytes),
-      );
-      await until(() => succeeds(() => remount("ro")));
+    withSmall(
+      "state",
+      async () => {
+        const bytes = 6 * 2 ** 20;
+        const script = `head -c ${bytes} /dev/zero > /local/out; until [ -e /local/go ]; do sleep 0.02; done`;
+        const target = { freshName: () => "run", daemon: { address: address() } };
+        const collect = [{ path: "/local/out", maxBytes: BigInt(bytes) }];
+        using run = new RunStream(target, { command: "/bin/sh", args: ["-c", script] }, { collect });
+        const id = await run.started();
+        // So that it cannot all be sent before there is no way to remove it.
+        run.pause();
+        writeFileSync(join(directory, "alloc/run/run/local/go"), "");
+        const copies = join(state, "tasks", id.slice(-36), "collected");
+        await until(
+          () => existsSync(copies) && readdirSync(copies).some((name) => sizeOf(copies, name) === bytes),
+        );
+        await until(() => succeeds(() => remount(state, "ro")));
+        try {
+          run.resume();
+          expect(await run.ended).toMatchObject({
+            code: "RESOURCE_EXHAUSTED",
+            reason: "HOST_EXHAUSTED",
+            metadata: { errno: "EROFS" },
+          });
+        } finally {
+          remount(state, "rw");
+        }
+      },
+      "16m",
+    ),
+);
+
+itRequires(
+  ["root", "cgroups"],
+  "an alloc directory that is read-only refuses new tasks, of whatever names, keeps no daemon from starting, and takes them once it is not any more",
+  () =>
+    withSmall("alloc", async () => {
+      const { client } = daemon;
+      const ended = await client.configure({ allocId: "a", taskName: "ended", ...SLEEPER });
+      await client.forceStop(ended.id);
+      const running = await client.configure({ allocId: "a", taskName: "running", ...SLEEPER });
+      await client.start(running.id);
+      const embed = {
+        chroot: { "/etc/hostname": "/etc/hostname" },
+        chrootMethod: ChrootMethod.CHROOT_METHOD_LINK,
+      };
+      const requests = [
+        { allocId: "b", taskName: "new", ...SLEEPER },
+        { allocId: "a", taskName: "new", ...SLEEPER },
+        { allocId: "a", taskName: "ended", ...SLEEPER, ...embed },
+      ];
+      const alloc = join(directory, "alloc");
+      remount(alloc, "ro");
       try {
-        run.resume();
-        expect(await run.ended).toMatchObject({
-          code: "RESOURCE_EXHAUSTED",
-          reason: "HOST_EXHAUSTED",
-          metadata: { errno: "EROFS" },
-        });
+        for (const request of requests) {
+          expect(await failure(client.configure(request))).toMatchObject({
+            code: "RESOURCE_EXHAUSTED",
+            reason: "HOST_EXHAUSTED",
+            metadata: { errno: "EROFS" },
+          });
+        }
+        await daemon.end("SIGKILL");
+        await start();
+        expect((await daemon.client.forceStop(running.id)).exit?.reason).toBe(
+          ExitReason.EXIT_REASON_FORCE_STOPPED,
+        );
       } finally {
-        remount("rw");
+        remount(alloc, "rw");
       }
-    }, "16m"),
+      // What could not be taken back is tried again: the records of two that have run stay.
+      await until(() => readdirSync(join(state, "tasks")).length === 2);
+      for (const request of requests)
+        await daemon.client.forceStop((await daemon.client.configure(request)).id);
+    }),
 );
 
 function sizeOf(directory: string, name: string): number {
