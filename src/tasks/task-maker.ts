@@ -1,6 +1,7 @@
 /** How a task comes to be: all of it, or nothing. */
 import type { Owner } from "./access/identity.js";
 import type { AllocDirs, AllocPart } from "./alloc-dirs.js";
+import { turns } from "./concurrency/fair-turns.js";
 import { persist } from "./concurrency/persist.js";
 import { Undo } from "./concurrency/undo.js";
 import { TaskError } from "./errors.js";
@@ -155,6 +156,8 @@ export class TaskMaker {
     const [user, mounts] = await Promise.all([users.lookup(spec), this.plans.of(spec)]);
     if (unenforced.length > 0 && !spec.allowUnenforced) throw unenforceable(unenforced);
     await this.books.allocs.settled(spec.allocId);
+    // Those who have waited for one look at the host would all go on in one turn.
+    await turns.enter();
     signal.throwIfAborted();
 
     const uuid = uuid7();

@@ -4,6 +4,8 @@
  */
 export class FairTurns {
   private endsAt: number | undefined;
+  /** Somebody has been let in whose work is yet to come: those who ask meanwhile would all be, and work in one turn. */
+  private admitted = false;
   /** In their order. */
   private readonly waiting = new Set<() => void>();
 
@@ -12,7 +14,11 @@ export class FairTurns {
 
   /** Resolves in a turn that has time left; undefined: this is one. */
   enter(): Promise<void> | undefined {
-    if (this.waiting.size === 0 && this.hasTime()) return undefined;
+    if (this.waiting.size === 0 && !this.admitted && this.hasTime()) {
+      this.admitted = true;
+      process.nextTick(() => (this.admitted = false));
+      return undefined;
+    }
     return new Promise((resolve) => {
       this.waiting.add(resolve);
       if (this.waiting.size === 1) void this.admitAll();
@@ -20,13 +26,18 @@ export class FairTurns {
   }
 
   private async admitAll(): Promise<void> {
+    await this.worked();
     for (const admit of this.waiting) {
       while (!this.hasTime()) await new Promise<void>((resolve) => setImmediate(resolve));
       admit();
-      // Whoever has been admitted does his work before the next one is: a tick comes after all that promises have set off.
-      await new Promise<void>((resolve) => process.nextTick(resolve));
+      await this.worked();
       this.waiting.delete(admit);
     }
+  }
+
+  /** Whoever has been admitted has done his work then: a tick comes after all that promises have set off. */
+  private worked(): Promise<void> {
+    return new Promise((resolve) => process.nextTick(resolve));
   }
 
   private hasTime(): boolean {
@@ -40,7 +51,7 @@ export class FairTurns {
 }
 
 /** How much of a turn may have gone by when more is begun in it, in milliseconds: with one piece of work more it stays below 5. */
-const TURN_BUDGET_MS = 2;
+const TURN_BUDGET_MS = 1;
 
 /** Of this process's event loop, whatever the work: there is one loop, and so one budget. */
 export const turns = new FairTurns(TURN_BUDGET_MS);

@@ -12,11 +12,13 @@ it("does at once what comes alone", () => {
 });
 
 it.each([
-  ["at once", 0],
-  ["some promises later", 5],
+  ["at once", "a turn whose time is up", 0, BUDGET_MS],
+  ["some promises later", "a turn whose time is up", 5, BUDGET_MS],
+  ["at once", "a fresh turn", 0, 0],
+  ["some promises later", "a fresh turn", 5, 0],
 ])(
-  "does what comes in a burst over several turns, in its order, where the work is done %s",
-  async (_when, promises) => {
+  "does what comes in a burst over several turns, in its order, where the work is done %s, in %s",
+  async (_when, _where, promises, beforeMs) => {
     const turns = new FairTurns(BUDGET_MS);
     const done: { readonly index: number; readonly turn: number }[] = [];
     let turn = 0;
@@ -26,7 +28,9 @@ it.each([
     };
     setImmediate(tick);
     await turns.enter();
-    work(BUDGET_MS);
+    work(beforeMs);
+    // So that all of them come in one round of promises.
+    await new Promise<void>((resolve) => process.nextTick(resolve));
     await Promise.all(
       Array.from({ length: 20 }, async (_, index) => {
         await turns.enter();
