@@ -1,11 +1,10 @@
 /** A follow of as many bytes as there is time for (STOCKADE_FOLLOW_BYTES, 1 GB unless set), through cuts and restarts. */
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 
 import { connect } from "../../src/client";
 import { CuttingProxy } from "../support/cutting-proxy";
-
 import { isRoot, TestDaemon } from "../support/daemon";
 import { expectNothingLeftSoon } from "../support/leftovers";
 import { Random } from "../support/random";
