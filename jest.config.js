@@ -4,6 +4,7 @@ const slow = Number(process.env.STOCKADE_TEST_SLOW ?? 1);
 /** @type {import("jest").Config} */
 module.exports = {
   testEnvironment: "node",
+  roots: ["<rootDir>/test"],
   // Suites that take longer, or drive a machine of their own, have targets of their own in the Makefile.
   testMatch: ["<rootDir>/test/!(chaos|long|vm)/**/*.test.ts"],
   transform: { "^.+\\.ts$": ["ts-jest", { tsconfig: "<rootDir>/test/tsconfig.json" }] },
