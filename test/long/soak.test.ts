@@ -3,10 +3,11 @@ import { readFileSync } from "node:fs";
 
 import { ExitReason } from "../../src/client";
 import { TestDaemon, until } from "../support/daemon";
+import { SLOW } from "../support/requires";
 
 const SEQUENTIAL = 200;
 const LANES = 30;
-const PER_LANE = 20;
+const PER_LANE = 20 / SLOW;
 
 let daemon: TestDaemon;
 
