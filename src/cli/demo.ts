@@ -8,10 +8,13 @@ import { ExitReason, StockadeError, TaskState } from "../client/index.js";
 import type { Verb } from "./context.js";
 import { OwnDaemon } from "./own-daemon.js";
 import { print, ShownCalls } from "./shown-calls.js";
+import { info } from "./verbs/info.js";
+import { inspect } from "./verbs/inspect.js";
 import { logs } from "./verbs/logs.js";
 import { ps } from "./verbs/ps.js";
 import { rm } from "./verbs/rm.js";
 import { run } from "./verbs/run.js";
+import { stop } from "./verbs/stop.js";
 import { wait } from "./verbs/wait.js";
 
 /** Says who and where it is, writes 8 MiB to disk, holds 16 MiB of memory and burns some CPU. */
@@ -150,11 +153,15 @@ async function showVerbs({ client, address }: OwnDaemon): Promise<void> {
   const script = "echo hello from $(hostname); exit 3";
   const limits = ["-m", "64m", "--cpus", ".5", "--pids", "20"];
   const typed: readonly [Verb, string, ...string[]][] = [
+    [info, "info"],
     [run, "run", "--name", "hello", "--allow-unenforced", ...limits, "sh", "-c", script],
-    [ps, "ps", "-a", "--alloc", "hello"],
-    [logs, "logs", "hello"],
+    [run, "run", "-d", "--name", "sleeper", "--allow-unenforced", "sleep", "1000"],
+    [ps, "ps", "-a"],
+    [inspect, "inspect", "-o", "table", "sleeper"],
+    [stop, "stop", "sleeper"],
+    [logs, "logs", "-f", "hello"],
     [wait, "wait", "hello"],
-    [rm, "rm", "hello"],
+    [rm, "rm", "hello", "sleeper"],
   ];
   const { stdout, stderr } = process;
   const context = {

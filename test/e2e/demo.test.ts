@@ -111,7 +111,12 @@ it("shows each call with its answer, the output, exit and usage, and leaves noth
   expect(output).toContain('"exitCode": 7');
   expect(output).toContain('"cpuUser"');
   expect(output).toMatch(/\$ stockade run .*\nhello from .*\n\(exit status 3\)\n/);
-  for (const verb of ["ps", "logs", "wait", "rm"]) expect(output).toContain(`$ stockade ${verb} `);
+  for (const verb of ["info", "run -d", "ps", "stop", "wait", "rm"])
+    expect(output).toMatch(new RegExp(`^\\$ stockade ${verb}\\b`, "m"));
+  expect(output).toMatch(/\$ stockade inspect .*sleeper\n(\S+ .*\n)*state +running\n/);
+  expect(output).toMatch(/\$ stockade logs -f hello\nhello from /);
+  // What a program says that fails for a reason of its own, as a verb that is not used right does.
+  expect(output).not.toContain("(exit status 125)");
   expect(output).toMatch(/stopped; nothing is left\n$/);
   // Daemon, launcher, an init and its command at the least.
   expect(seen.size).toBeGreaterThanOrEqual(4);
