@@ -21,18 +21,33 @@ const HINTS: Readonly<Record<string, string>> = {
   USER_UNKNOWN: "--user takes one of the daemon's host, or a number with --group",
   GROUP_UNKNOWN: "--group takes one of the daemon's host, or a number",
   USER_FORBIDDEN: "without --user it is nobody, or the daemon's own user",
+  GROUP_FORBIDDEN: "--group takes one that the user is a member of; without it, it is the user's own",
   ROLE_FORBIDDEN: "another certificate or token may have a role that does",
   COMMAND_NOT_EXECUTABLE: "--volume shows the task a path of the host, and --file brings a file along",
+  SANDBOX_FAILED: "correct the flag that asks for it (--workdir, --volume, --file), or the daemon's host",
+  MEMORY_IN_USE: "give it more by --memory",
+  LIMIT_REFUSED: "ask for another value; 'stockade info' tells how much there is",
+  LINK_BYTES_EXCEEDED: "the daemon's configuration says how much may be copied (link_bytes)",
   TOO_MANY_TASKS: "try again when one has ended",
   TOO_MANY_STREAMS: "try again when others have ended",
   TOO_MANY_CALLS: "try again when others have ended",
+  TOO_MANY_CONNECTIONS: "try again when another program has closed its own",
+  UNSTARTED_BYTES_EXCEEDED: "try again when some of them have been started",
   HOST_EXHAUSTED: "try again later; 'stockade info' tells how much there is",
+  REQUEST_TOO_SLOW: "try again with less to send: what is large is mounted, by --volume",
   STOPPING: "try again in a moment",
   HELPER_GONE: "try again in a moment",
   PATH_FORBIDDEN: "the daemon's configuration says what may be mounted (allowed_paths)",
+  OFFSET_BEYOND_END: "a loss of power can shorten a log; 'stockade logs' prints what is left of it",
   LOG_GONE: "'stockade wait' tells how it ended",
+  ENDED: "'stockade wait' tells how it ended",
   NOT_ENDED: "'stockade stop' ends it, and 'stockade rm -f' ends and removes it",
+  NOT_REATTACHED: "run it again",
+  INTERNAL: "try again, and report it with what is said there",
 };
+
+/** What is wrong is what was typed. */
+const OF_FLAGS: readonly string[] = ["FIELD_INVALID", "FIELD_MISSING", "FIELDS_EXCLUSIVE"];
 
 const DISTRUSTED: Readonly<Record<string, string>> = {
   SERVER_UNTRUSTED: "--tls-ca names whom to trust, and --tls-server-name the name in the certificate",
@@ -51,7 +66,7 @@ const TOO_LARGE =
 /** One line for people, without what a terminal would obey. `verb`: whose --help is to be read. */
 export function complaint(error: unknown, host: string, verb = ""): string {
   if (error instanceof UsageError) {
-    return `${printable(error.message)}; see 'stockade ${verb === "" ? "" : `${verb} `}--help'`;
+    return `${printable(error.message)}; ${seeHelp(verb)}`;
   }
   if (!(error instanceof StockadeError)) {
     return printable(error instanceof Error ? error.message : String(error));
@@ -66,8 +81,12 @@ export function complaint(error: unknown, host: string, verb = ""): string {
     return `${printable(message)}; give a certificate (--tls-cert, --tls-key) or a token (--token-file)`;
   }
   const at = field === undefined || message.includes(field) ? "" : ` (${field})`;
-  const hint = HINTS[reason ?? ""];
+  const hint = OF_FLAGS.includes(reason ?? "") ? seeHelp(verb) : HINTS[reason ?? ""];
   return printable(`${message}${at}${hint === undefined ? "" : `; ${hint}`}`);
+}
+
+function seeHelp(verb: string): string {
+  return `see 'stockade ${verb === "" ? "" : `${verb} `}--help'`;
 }
 
 function unreachable(message: string, host: string): string {

@@ -1,0 +1,42 @@
+/** What people are told of an error: what has failed, and what to do next. */
+import { readdirSync } from "node:fs";
+import { basename, resolve } from "node:path";
+
+import { complaint } from "../../src/cli/complaint";
+import { HOST_FLAGS } from "../../src/cli/host";
+import { RUN_FLAGS } from "../../src/cli/run-flags";
+import { ERROR_REASONS, StockadeError } from "../../src/client";
+import { toServiceError } from "../../src/rpc/status";
+import { TaskError, type ErrorReason } from "../../src/tasks/errors";
+
+/** The reasons that nobody meets who types, and why. */
+const NEVER_MET: readonly ErrorReason[] = [
+  // No verb starts a task that another call has made.
+  "ALREADY_STARTED",
+  // Each run has an id of its own, made at random.
+  "REQUEST_ID_REUSED",
+  // Whoever has gone hears no more; and no verb has a deadline.
+  "CALL_CANCELLED",
+];
+
+function said(reason: ErrorReason): string {
+  const error = toServiceError(new TaskError({ reason, message: "this has failed" }));
+  return complaint(new StockadeError(error), "unix:/sock", "run");
+}
+
+it.each(ERROR_REASONS.filter((reason) => !NEVER_MET.includes(reason)))("%s: what to do next", (reason) => {
+  expect(said(reason)).toMatch(/^this has failed; ./);
+});
+
+it.each(NEVER_MET)("%s is of no verb, and has no advice", (reason) => {
+  expect(said(reason)).toBe("this has failed");
+});
+
+it("advice names flags and verbs that there are", () => {
+  const flags = Object.keys({ ...RUN_FLAGS, ...HOST_FLAGS, help: true });
+  const verbs = readdirSync(resolve(__dirname, "../../src/cli/verbs")).map((file) => basename(file, ".ts"));
+  for (const advice of ERROR_REASONS.map(said)) {
+    for (const [, flag] of advice.matchAll(/--([a-z-]+)/g)) expect(flags).toContain(flag);
+    for (const [, verb] of advice.matchAll(/'stockade ([a-z]+)/g)) expect(verbs).toContain(verb);
+  }
+});
