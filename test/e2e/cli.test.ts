@@ -1,5 +1,5 @@
 /** The verbs of `stockade`, as people and scripts have them: the real program against a real daemon. */
-import { spawn, type ChildProcess } from "node:child_process";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import {
   chmodSync,
@@ -7,6 +7,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -134,6 +135,30 @@ describe("run", () => {
       { env: { FROM_HERE: "here" } },
     );
     expect(await program.ended).toEqual({ code: 0, stdout: "b=c here /tmp\nof the host\n", stderr: "" });
+  });
+
+  itRequires("root", "--user names who the task is", async () => {
+    const uid = execFileSync("id", ["-u", "daemon"], { encoding: "latin1" });
+    const gid = execFileSync("getent", ["group", "mail"], { encoding: "latin1" }).split(":")[2];
+    expect(await stockade(...RUN, "--user", "daemon", "id", "-u")).toEqual({
+      code: 0,
+      stdout: uid,
+      stderr: "",
+    });
+    expect((await stockade(...RUN, "-u", "mail:mail", "id", "-g")).stdout).toBe(`${gid}\n`);
+  });
+
+  it("--network says whose the task's is", async () => {
+    const hosts = `${readlinkSync("/proc/self/ns/net")}\n`;
+    const networkBy = async (...flags: string[]): Promise<string> => {
+      const { code, stdout, stderr } = await stockade(...RUN, ...flags, "readlink", "/proc/self/ns/net");
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout).toMatch(/^net:\[\d+\]\n$/);
+      return stdout;
+    };
+    expect(await networkBy("--network", "host")).toBe(hosts);
+    expect(await networkBy("--network", "none")).not.toBe(hosts);
+    expect(await networkBy()).not.toBe(hosts);
   });
 
   itRequires(["root", "cgroups"], "limits are as typed, and a task that exceeds them says so", async () => {
@@ -357,6 +382,8 @@ it.each([
   [["wait", "a", "b"], "one task at a time"],
   [["stop", "no-such-task"], "no task is called 'no-such-task'"],
   [["wait", "CGROUP:/stockade/01a2242e-0000-7000-8000-000000000000"], "'stockade ps -a' lists"],
+  [["ps", "--alloc", "/x"], "; see 'stockade ps --help'"],
+  [[...RUN, "-w", "/nowhere", "true"], "; correct the flag that asks for it (--workdir"],
 ])("%j is refused in one line, with 125", async (args, words) => {
   const { code, stdout, stderr } = await stockade(...args);
   expect({ code, stdout }).toEqual({ code: 125, stdout: "" });

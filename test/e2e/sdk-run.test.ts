@@ -1,4 +1,6 @@
 /** Tasks in a program's hands: what `run` and `attach` give, against a real daemon. */
+import { execFileSync } from "node:child_process";
+import { readlinkSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -394,6 +396,25 @@ it("a task that runs longer than it may says so", async () => {
 it("environment, directory and mounts are the task's", async () => {
   const { stdout } = await sh('echo "$GREETING"; pwd', { env: { GREETING: "hi" }, workDir: "/tmp" });
   expect(stdout).toBe("hi\n/tmp\n");
+});
+
+itRequires("root", "a task is who it is told to be, by name or by number", async () => {
+  const uid = execFileSync("id", ["-u", "daemon"], { encoding: "latin1" });
+  const gid = execFileSync("id", ["-g", "daemon"], { encoding: "latin1" });
+  const script = "id -u; id -g";
+  expect((await sh(script, { user: "daemon" })).stdout).toBe(uid + gid);
+  expect((await sh(script, { user: Number(uid), group: Number(gid) })).stdout).toBe(uid + gid);
+});
+
+it("a task has a network of its own, or the host's", async () => {
+  const hosts = `${readlinkSync("/proc/self/ns/net")}\n`;
+  const script = "readlink /proc/self/ns/net";
+  expect((await sh(script, { network: "host" })).stdout).toBe(hosts);
+  for (const network of ["none", undefined] as const) {
+    const { stdout } = await sh(script, { network });
+    expect(stdout).toMatch(/^net:\[\d+\]\n$/);
+    expect(stdout).not.toBe(hosts);
+  }
 });
 
 it("a command line is split by shell-word rules", async () => {
