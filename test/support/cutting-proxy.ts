@@ -5,6 +5,9 @@ import { once } from "node:events";
 export class CuttingProxy implements AsyncDisposable {
   /** How many connections it has cut. */
   cuts = 0;
+  /** How many there have been. */
+  connections = 0;
+  private losing = false;
   private readonly sockets = new Set<Socket>();
 
   private constructor(
@@ -32,7 +35,13 @@ export class CuttingProxy implements AsyncDisposable {
     this.cuts++;
   }
 
+  /** Cuts a connection as the daemon next sends something on it, which is lost. */
+  loseNext(): void {
+    this.losing = true;
+  }
+
   private join(client: Socket, daemon: Socket, bytes: number): void {
+    this.connections++;
     let left = bytes;
     const end = (): void => {
       client.destroy();
@@ -44,6 +53,8 @@ export class CuttingProxy implements AsyncDisposable {
     }
     client.pipe(daemon);
     daemon.on("data", (data) => {
+      if (this.losing) left = 0;
+      this.losing = false;
       const passed = data.subarray(0, left);
       left -= passed.length;
       if (!client.write(passed)) {
