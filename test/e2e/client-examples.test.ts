@@ -6,6 +6,7 @@ import { promisify } from "node:util";
 
 import { TestDaemon } from "../support/daemon";
 import { expectNothingLeft } from "../support/leftovers";
+import { RemoteDaemon } from "../support/remote-daemon";
 import { itRequires } from "../support/requires";
 import { Scratch } from "../support/task-files";
 
@@ -14,7 +15,7 @@ const ROOT = resolve(__dirname, "../..");
 
 interface Example {
   readonly name: string;
-  /** "check": it is compiled, and needs more than one host to run. */
+  /** "remote": its daemon is another machine's, known by certificates. */
   readonly mode: string;
   readonly code: string;
 }
@@ -48,23 +49,47 @@ beforeAll(async () => {
 
 afterAll(() => scratch[Symbol.dispose]());
 
-it("there are examples", () => {
+it("there are examples, and each is run by one of these tests", () => {
   expect(examples.length).toBeGreaterThan(6);
+  expect([...new Set(examples.map(({ mode }) => mode))].sort()).toEqual(["", "remote"]);
 });
 
 itRequires(["root", "cgroups"], "they print what their comments say", async () => {
   await using daemon = await TestDaemon.start();
-  for (const { name, mode, code } of examples) {
-    if (mode === "check") continue;
-    const file = join(scratch.path, `${name}.js`);
-    const text = readFileSync(file, "utf8");
-    writeFileSync(file, text.replaceAll("unix:/run/stockade/stockaded.sock", daemon.daemon.address));
-    const { stdout, stderr } = await run("node", [file], { cwd: scratch.path });
-    expect(stderr).toBe("");
-    for (const words of shownBy(code)) expect(stdout).toContain(words);
-  }
+  const replaced = { "unix:/run/stockade/stockaded.sock": daemon.daemon.address };
+  for (const example of examples.filter(({ mode }) => mode === "")) await expectToPrint(example, replaced);
   await expectNothingLeft(daemon);
 });
+
+itRequires(
+  ["root", "cgroups"],
+  "those of another machine's daemon do, too, by its certificates",
+  async () => {
+    const access = [{ name: "ci", role: "run", certificate_name: "ci.test" }];
+    await using daemon = await RemoteDaemon.start({ access, san: "IP:127.0.0.1" });
+    const { cert, key } = await daemon.authority.issue("ci.test", { san: "DNS:ci.test" });
+    const files = { "ca.pem": daemon.authority.ca, "client.pem": cert, "client-key.pem": key };
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(scratch.path, name), content);
+    const replaced = { "tasks.example.com:7443": daemon.address };
+    for (const example of examples.filter(({ mode }) => mode === "remote"))
+      await expectToPrint(example, replaced);
+    await expectNothingLeft(daemon.test);
+  },
+);
+
+/** Runs it beside the files that it names, with other words for some of its own. */
+async function expectToPrint(
+  { name, code }: Example,
+  replaced: Readonly<Record<string, string>>,
+): Promise<void> {
+  const file = join(scratch.path, `${name}.js`);
+  let text = readFileSync(file, "utf8");
+  for (const [from, to] of Object.entries(replaced)) text = text.replaceAll(from, to);
+  writeFileSync(file, text);
+  const { stdout, stderr } = await run("node", [file], { cwd: scratch.path });
+  expect(stderr).toBe("");
+  for (const words of shownBy(code)) expect(stdout).toContain(words);
+}
 
 /** What the comments beside its calls of console.log say that they print, up to "…". */
 function shownBy(code: string): string[] {
