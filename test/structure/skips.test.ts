@@ -11,6 +11,8 @@ it("each skip names a need with the probe that proves it, real properties of a h
   for (const { host, need, probe, why } of skips) {
     expect({ need, probe }).toEqual({ need, probe: probes[need] });
     expect(Object.keys(HOST)).toEqual(expect.arrayContaining(Object.keys(host)));
+    // What each host may lack no host need have.
+    expect(Object.keys(host)).not.toEqual([]);
     expect(why).not.toBe("");
   }
 });

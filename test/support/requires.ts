@@ -28,6 +28,7 @@ export const PROBES = {
   ptrace: "test $((0x$(sed -n 's/^CapEff:.//p' /proc/self/status) >> 19 & 1)) = 1",
   "core-dumps": "grep '^[^|/]' /proc/sys/kernel/core_pattern",
   guest: 'test "$STOCKADE_GUEST" = 1',
+  go: "command -v go",
   grpcurl: "command -v grpcurl",
   "grpcio-tools": `PYTHONPATH=${PYTHON_PACKAGES} python3 -c 'import grpc, grpc_tools'`,
 } as const;
@@ -75,6 +76,10 @@ export const HOST = {
   cgroups: cgroupMode(),
   /** The machine of test/vm. */
   guest: process.env["STOCKADE_GUEST"] === "1",
+  /** Whether there is what CI installs grpcurl with. */
+  get go() {
+    return has("go");
+  },
 };
 
 const found = new Map<NeedName, boolean>();
