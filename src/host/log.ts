@@ -32,7 +32,14 @@ function escaped(character: string): string {
 }
 
 function errorsAsText(_key: string, value: unknown): unknown {
-  if (value instanceof Error) return value.stack ?? value.message;
+  if (value instanceof Error) return textOf(value);
   if (typeof value === "bigint") return value.toString();
   return value;
+}
+
+/** Without the path that a system call was made with: below the daemon's directories it has names that clients choose. */
+function textOf(error: NodeJS.ErrnoException & { readonly dest?: unknown }): string {
+  const { stack, message, path, dest } = error;
+  const paths = [path, dest].filter((name) => typeof name === "string");
+  return paths.reduce((text, name) => text.replaceAll(`'${name}'`, "'…'"), stack ?? message);
 }

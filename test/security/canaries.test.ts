@@ -213,6 +213,11 @@ it("failures of the daemon's own tell the client nothing, and the log no secret"
   expectCleanError(await caught(test.client.logs(id).next()));
   await until(() => test.logged.includes("internal error"));
   rmSync(log, { recursive: true });
+  const allocId = canary();
+  writeFileSync(test.allocDir(allocId), "");
+  expectCleanError(await caught(test.client.configure({ ...secret(), allocId, taskName: "none" })));
+  await until(() => test.logged.includes("ENOTDIR"));
+  rmSync(test.allocDir(allocId));
   const running = await test.started(secret());
   process.kill(test.launcher, "SIGKILL");
   await until(() => test.logged.includes("the launcher has gone"));
@@ -229,7 +234,12 @@ it("failures of the daemon's own tell the client nothing, and the log no secret"
 it("nothing of all that has come to the daemon's log", () => {
   const lines = daemon.test.logged.split("\n");
   expect(lines.length).toBeGreaterThan(5);
-  for (const line of lines) expectClean(line);
+  for (const line of lines) {
+    expectClean(line);
+    for (const name of ["alloc", "state"]) {
+      expect(line).not.toContain(join(daemon.test.daemon.directory, name));
+    }
+  }
 });
 
 describe("the command line", () => {
