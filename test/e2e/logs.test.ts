@@ -229,8 +229,10 @@ describe("the daemon", () => {
     await using small = await TestDaemon.start({ ended_max_records: 0 });
     const id = await small.configure(shell("seq 1000000"));
     const events = small.client.logs(id, { follow: true });
+    // Called before Start, on the same connection: the record expires at the task's end.
+    const opened = events.next();
     await small.client.start(id);
-    const first = await events.next();
+    const first = await opened;
     await small.client.wait(id).catch(() => undefined);
     await until(async () => (await failure(small.client.wait(id))).reason === "TASK_NOT_FOUND");
     const received = new Received();
