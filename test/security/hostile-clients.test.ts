@@ -87,6 +87,9 @@ function closed(socket: {
   });
 }
 
+/** One that says nothing; it reads what it is told, by which it learns of its end. */
+const silent = (where: "tls" | "unix"): Socket => tcp(where === "unix" ? unix() : undefined).resume();
+
 /** What HTTP/2 is spoken over. */
 function transport(where: "tls" | "unix"): Socket {
   if (where === "unix") return tcp(unix());
@@ -143,8 +146,13 @@ interface Answer {
   readonly status: string | undefined;
 }
 
-/** Sends the headers, and the bytes, of a call; without an end unless `whole`. */
-function send(session: ClientHttp2Session, headers: OutgoingHttpHeaders, bytes?: Buffer): Promise<Answer> {
+/** Sends the headers, and the bytes, of a call; without an end unless it is `whole`. */
+function send(
+  session: ClientHttp2Session,
+  headers: OutgoingHttpHeaders,
+  bytes?: Buffer,
+  whole = false,
+): Promise<Answer> {
   return new Promise((resolve) => {
     if (session.destroyed || session.closed) {
       resolve({ status: undefined });
@@ -162,6 +170,7 @@ function send(session: ClientHttp2Session, headers: OutgoingHttpHeaders, bytes?:
     stream.on("close", () => resolve({ status }));
     stream.resume();
     if (bytes !== undefined) stream.write(bytes);
+    if (whole) stream.end();
   });
 }
 
@@ -176,18 +185,21 @@ describe("connections", () => {
   it.each(["tls", "unix"] as const)(
     "that say nothing, a thousand of them, keep nobody out: %s",
     async (where) => {
-      const many = Array.from({ length: 1000 }, () => tcp(where === "unix" ? unix() : undefined));
+      const many = Array.from({ length: 1000 }, () => silent(where));
       await new Promise((resolve) => setTimeout(resolve, 500));
-      if (where === "tls") await expectServed();
+      await expectServed();
       expect(descriptors(daemon.test.pid)).toBeLessThan(400);
       await until(() => many.filter(({ destroyed }) => destroyed).length >= 800);
     },
   );
 
-  it(
-    "that say nothing are closed",
-    async () => {
-      await Promise.all(Array.from({ length: 10 }, () => closed(tcp())));
+  it.each(["tls", "unix"] as const)(
+    "that say nothing are closed, and others are not: %s",
+    async (where) => {
+      const session = http2(where);
+      expect((await send(session, call(HEALTH, "hostile"), partial(0, 0), true)).status).toBe("0");
+      await Promise.all(Array.from({ length: 10 }, () => closed(silent(where))));
+      expect((await send(session, call(WAIT, "hostile"), partial(0, 0), true)).status).toBe("3");
     },
     60_000 * SLOW,
   );
@@ -205,11 +217,10 @@ describe("connections", () => {
     60_000 * SLOW,
   );
 
-  it(
-    "that do TLS and then nothing are closed",
-    async () => {
-      const session = http2();
-      await closed(session);
+  it.each(["tls", "unix"] as const)(
+    "that begin HTTP/2, and call nothing, are closed: %s",
+    async (where) => {
+      await closed(http2(where));
     },
     60_000 * SLOW,
   );
