@@ -168,8 +168,7 @@ it("sends no output at all where output_max_bytes is 0", async () => {
 
 describe("tells that it is alive", () => {
   const EACH_SECOND = { heartbeatInterval: { seconds: 1n, nanos: 0 } };
-  const beats = (run: RunStream): number =>
-    run.events.filter(({ $case }) => $case === "heartbeat").length;
+  const beats = (run: RunStream): number => run.events.filter(({ $case }) => $case === "heartbeat").length;
 
   it("where nothing is written", async () => {
     using run = new RunStream(daemon, { command: "/bin/sleep", args: ["2.5"] }, EACH_SECOND);
