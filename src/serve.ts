@@ -119,6 +119,7 @@ export async function serve(parts: ServeParts): Promise<Served> {
     access,
     connectionsMax: config.maxConnections,
     callsMax: config.maxCalls,
+    keepaliveMs: config.keepaliveMs,
     streamsMax: config.maxStreams,
   });
   const addresses = await listen(server, rights, { config, executor, undo });

@@ -22,6 +22,8 @@ export interface Config {
   readonly maxConnections: number;
   /** How many calls one caller may have under way. */
   readonly maxCalls: number;
+  /** How often each connection is asked whether anybody is there. */
+  readonly keepaliveMs: number;
   /** Tasks' records. */
   readonly stateDir: string;
   /** Alloc directories. */

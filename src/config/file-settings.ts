@@ -53,6 +53,8 @@ export const NUMBER_KEYS = {
   // Ours: a Wait for each of `max_tasks`, and as many again to follow them, for two orchestrators of one name; some
   // 15 kB of memory each.
   max_calls: { min: 16, max: 1_000_000, byDefault: 16_384 },
+  // Ours: shorter than the minutes after which proxies and NATs forget a silent connection.
+  keepalive_seconds: { min: 1, max: 24 * 3600, byDefault: 60 },
 } as const satisfies Record<string, NumberKey>;
 
 /** Those that hold no number. */

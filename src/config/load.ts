@@ -140,5 +140,6 @@ function fromFile(settings: FileSettings) {
     }),
     maxConnections: settings.max_connections,
     maxCalls: settings.max_calls,
+    keepaliveMs: settings.keepalive_seconds * 1000,
   };
 }

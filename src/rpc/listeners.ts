@@ -1,8 +1,15 @@
 /** The sockets that the server listens on; what comes in by them is handed to gRPC once it may speak HTTP/2. */
 import { createServer, type Server, type Socket } from "node:net";
 
-import { experimental, ServerCredentials, type Server as GrpcServer } from "@grpc/grpc-js";
+import {
+  experimental,
+  ServerCredentials,
+  type ConnectionInjector,
+  type Server as GrpcServer,
+  type ServerInterceptor,
+} from "@grpc/grpc-js";
 
+import { Connections, localBounds } from "./access/connections.js";
 import type { Guard } from "./access/guard.js";
 import type { RemoteAccess } from "./access/remote.js";
 
@@ -11,6 +18,7 @@ export type Endpoint = { readonly path: string } | { readonly host: string; read
 
 export class Listeners {
   private readonly servers = new Set<Server>();
+  private unnamed = 0;
 
   constructor(
     private readonly grpc: GrpcServer,
@@ -19,30 +27,23 @@ export class Listeners {
 
   /** Without encryption, for the local admin. Resolves with the port; 0 for a path. */
   async local(endpoint: Endpoint, connectionsMax: number): Promise<number> {
-    const injector = this.grpc.createConnectionInjector(
-      experimental.createServerCredentialsWithInterceptors(ServerCredentials.createInsecure(), [
-        this.guard.local(),
-      ]),
-    );
-    const server = createServer((socket) => injector.injectConnection(socket));
-    server.maxConnections = connectionsMax;
+    const connections = new Connections(localBounds(connectionsMax));
+    const injector = this.injectorFor(this.guard.local(connections));
+    const server = createServer((socket) => {
+      if ("path" in endpoint) this.name(socket);
+      this.take(socket, connections, () => injector.injectConnection(socket));
+    });
     return this.listen(server, endpoint);
   }
 
   /** By TLS. */
   async remote(endpoint: Endpoint, access: RemoteAccess): Promise<number> {
-    const injector = this.grpc.createConnectionInjector(
-      // What it is given is decrypted already.
-      experimental.createServerCredentialsWithInterceptors(ServerCredentials.createInsecure(), [
-        this.guard.remote(access),
-      ]),
-    );
+    // What it is given is decrypted already.
+    const injector = this.injectorFor(this.guard.remote(access));
     const tls = access.serve((socket) => injector.injectConnection(socket));
-    const server = createServer((socket: Socket) => {
-      socket.on("error", () => undefined);
-      if (access.connections.admit(socket) === undefined) socket.destroy();
-      else tls.emit("connection", socket);
-    });
+    const server = createServer((socket) =>
+      this.take(socket, access.connections, () => tls.emit("connection", socket)),
+    );
     return this.listen(server, endpoint);
   }
 
@@ -50,6 +51,26 @@ export class Listeners {
   close(): void {
     for (const server of this.servers) server.close();
     this.servers.clear();
+  }
+
+  private injectorFor(guard: ServerInterceptor): ConnectionInjector {
+    return this.grpc.createConnectionInjector(
+      experimental.createServerCredentialsWithInterceptors(ServerCredentials.createInsecure(), [guard]),
+    );
+  }
+
+  private take(socket: Socket, connections: Connections, use: () => void): void {
+    socket.on("error", () => undefined);
+    if (connections.admit(socket) === undefined) socket.destroy();
+    else use();
+  }
+
+  /** By what gRPC tells of a call's connection, which is nothing for a unix socket's. */
+  private name(socket: Socket): void {
+    Object.defineProperties(socket, {
+      remoteAddress: { value: "unix" },
+      remotePort: { value: ++this.unnamed },
+    });
   }
 
   private listen(server: Server, endpoint: Endpoint): Promise<number> {

@@ -1,5 +1,5 @@
 /** The gRPC server: which services, on which addresses, for whom. */
-import { Server } from "@grpc/grpc-js";
+import { Server, type ServerOptions } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
 
 import type { Access } from "../tasks/access/entry.js";
@@ -24,6 +24,10 @@ const MESSAGE_BYTES_MAX = 4 * 2 ** 20;
 /** How long calls may take that wait for nothing any more but the kernel, in milliseconds. */
 const ANSWER_MS = 5_000;
 
+/** How long an answer to a ping is waited for: a part of the time between two, but this at least, in milliseconds. */
+const PING_PART = 1 / 3;
+const PING_MS_MIN = 1_000;
+
 /** What one client can take up is bounded, too, by access/guard.ts and access/connections.ts. */
 const OPTIONS = {
   "grpc.max_receive_message_length": MESSAGE_BYTES_MAX,
@@ -31,9 +35,6 @@ const OPTIONS = {
   "grpc.max_concurrent_streams": 4096,
   // Megabytes that HTTP/2 may hold of one connection, headers and what is not sent yet; grpc-js has no limit.
   "grpc-node.max_session_memory": 64,
-  // Who does not answer a ping has gone, without a word: its connection, and its calls, go as well.
-  "grpc.keepalive_time_ms": 60_000,
-  "grpc.keepalive_timeout_ms": 20_000,
   // Statistics that nobody can ask for, kept of each connection.
   "grpc.enable_channelz": 0,
 };
@@ -46,6 +47,8 @@ export interface ServerParts {
   readonly connectionsMax: number;
   /** Of each caller. */
   readonly callsMax: number;
+  /** How often each connection is pinged. */
+  readonly keepaliveMs: number;
   /** How many streams may be open at one time, of all callers. */
   readonly streamsMax: number;
   /** Undefined: nothing listens with TLS. */
@@ -53,7 +56,7 @@ export interface ServerParts {
 }
 
 export class RpcServer {
-  private readonly server = new Server(OPTIONS);
+  private readonly server: Server;
   private readonly health = new HealthImplementation({ "": "NOT_SERVING", [SERVICE_NAME]: "NOT_SERVING" });
   private readonly guard: Guard;
   private readonly listeners: Listeners;
@@ -65,6 +68,7 @@ export class RpcServer {
   /** Throws where `access` cannot be served with. */
   constructor(private readonly parts: ServerParts) {
     const { executor, info, log, access } = parts;
+    this.server = new Server({ ...OPTIONS, ...keepalive(parts.keepaliveMs) });
     const slots = new StreamSlots(parts.streamsMax);
     const calls = new Calls();
     const endCalls = (): void => {
@@ -130,4 +134,12 @@ export class RpcServer {
     });
     for (const connection of this.remote?.connections ?? []) connection.close();
   }
+}
+
+/** Who does not answer a ping has gone, without a word: its connection, and its calls, go as well. */
+function keepalive(everyMs: number): ServerOptions {
+  return {
+    "grpc.keepalive_time_ms": everyMs,
+    "grpc.keepalive_timeout_ms": Math.max(PING_MS_MIN, everyMs * PING_PART),
+  };
 }

@@ -5,6 +5,7 @@ import { Holders } from "./concurrency/holders.js";
 import { withinField } from "./errors.js";
 import type { Executor } from "./executor.js";
 import type { LogEvent, Piece } from "./output/events.js";
+import { withHeartbeats } from "./output/heartbeats.js";
 import { OUTPUT_STREAMS, type OutputStreamName } from "./ports-output.js";
 import type { LimitAnswer, Limits } from "./limits.js";
 import type { FileSpec } from "./ports.js";
@@ -62,6 +63,8 @@ const ALL_OUTPUT = {
   streams: OUTPUT_STREAMS,
   from: { kind: "offsets", offsets: { stdout: 0n, stderr: 0n } },
   follow: true,
+  // What is not told of it breaks no silence: they are of the whole stream.
+  heartbeatMs: undefined,
 } as const;
 
 /** The streams of each task: one more for each repetition of its request. */
@@ -71,7 +74,16 @@ const streams = new Holders<Task>();
  * Ends by throwing the reason of `caller` when that fires: without `detach` the last stream of a task has killed it
  * then, but not where it is the daemon that stops.
  */
-export async function* run(
+export function run(
+  executor: Calls,
+  request: RunRequest,
+  caller: AbortSignal,
+  by: Caller,
+): AsyncGenerator<RunEvent, void, undefined> {
+  return withHeartbeats(runTask(executor, request, caller, by), request.heartbeatMs);
+}
+
+async function* runTask(
   executor: Calls,
   request: RunRequest,
   caller: AbortSignal,
@@ -92,7 +104,7 @@ export async function* run(
     });
     goesOn = request.detach;
     yield started;
-    const logs = executor.logs(id, { ...ALL_OUTPUT, heartbeatMs: request.heartbeatMs }, caller, by);
+    const logs = executor.logs(id, ALL_OUTPUT, caller, by);
     for await (const event of new Output(request).of(logs)) {
       if (event.kind === "exit") yield* filesOf(executor, task, request.collect);
       yield event;
@@ -187,9 +199,7 @@ class Output {
     for await (const event of events) {
       switch (event.kind) {
         case "begin":
-          break;
         case "heartbeat":
-          yield event;
           break;
         case "gap":
           yield* this.gap(event);

@@ -111,6 +111,7 @@ it.each<readonly [unknown, string]>([
   [{ socket_owner: 0 }, "socket_owner"],
   [{ max_connections: 0 }, "max_connections"],
   [{ max_calls: 15 }, "max_calls"],
+  [{ keepalive_seconds: 0 }, "keepalive_seconds"],
 ])("is refused, by name, and no secret is repeated: %j", (content, name) => {
   const message = refusal(content);
   expect(message).toMatch(/^--config: /);

@@ -45,6 +45,7 @@ describe("the configuration", () => {
       socket: { owner: undefined, group: undefined, mode: 0o600 },
       maxConnections: 1024,
       maxCalls: 16_384,
+      keepaliveMs: 60_000,
       listen: [
         {
           kind: "unix",
@@ -234,6 +235,7 @@ describe("the file", () => {
         max_streams: 2,
         max_connections: 1,
         max_calls: 16,
+        keepalive_seconds: 1,
         socket_owner: "root",
         socket_group: "100",
         socket_mode: "0660",
@@ -255,6 +257,7 @@ describe("the file", () => {
       maxStreams: 2,
       maxConnections: 1,
       maxCalls: 16,
+      keepaliveMs: 1000,
       socket: { owner: "root", group: "100", mode: 0o660 },
       endTasksOnStop: true,
       removeAllocDirs: true,

@@ -1,11 +1,15 @@
 /** Who may connect changes while the daemon runs, and those whom it does not concern do not notice. */
 import { chmodSync, copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 
-import type { StockadeClient, StockadeError } from "../../src/client";
-import { sha256, type Issued } from "../support/certificates";
+import { credentials } from "@grpc/grpc-js";
+
+import type { LogEvent, StockadeClient, StockadeError } from "../../src/client";
+import { Authority, sha256, type Issued } from "../support/certificates";
 import { failure, until } from "../support/daemon";
 import { RemoteDaemon, SERVER_NAME } from "../support/remote-daemon";
+import { RunStream } from "../support/run-stream";
 
 const NOBODY = "CGROUP:/x/00000000-0000-7000-8000-000000000000";
 const LET_IN = { code: "NOT_FOUND" };
@@ -48,6 +52,56 @@ async function waitingAs(...clients: readonly StockadeClient[]): Promise<{ id: s
   // They are under way once a later call of the same connection has been answered.
   for (const client of clients) expect(await failure(client.wait(NOBODY))).toMatchObject(LET_IN);
   return { id, waits };
+}
+
+/** Run, and Logs of the same task, which writes once more when it is told to. */
+class Streams implements AsyncDisposable {
+  private constructor(
+    private readonly run: RunStream,
+    private readonly logs: Promise<string>,
+    private readonly go: string,
+  ) {}
+
+  static async open(by: Issued): Promise<Streams> {
+    const { address, authority, test } = daemon;
+    const name = test.freshName();
+    const run = new RunStream(
+      { freshName: () => name, daemon: { address } },
+      {
+        command: "/bin/sh",
+        args: ["-c", "echo before; until test -e /local/go; do sleep 0.02; done; echo after"],
+      },
+      {},
+      {
+        credentials: credentials.createSsl(authority.ca, by.key, by.cert),
+        channel: { "grpc.ssl_target_name_override": SERVER_NAME },
+      },
+    );
+    const follower = daemon.client({ cert: by }).logs(await run.started(), { follow: true });
+    // Both are under way once something has come of them.
+    const first = await follower.next();
+    await until(() => run.text("stdout") === "before\n");
+    return new Streams(run, textOf(first, follower), join(test.allocDir(name), name, "local/go"));
+  }
+
+  /** Each has all of the output, in its one stream. */
+  async expectAlive(): Promise<void> {
+    writeFileSync(this.go, "");
+    expect(await this.run.ended).toBeUndefined();
+    expect(this.run.text("stdout")).toBe("before\nafter\n");
+    expect(await this.logs).toBe("before\nafter\n");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.run[Symbol.dispose]();
+    await this.logs.catch(() => undefined);
+  }
+}
+
+async function textOf(first: IteratorResult<LogEvent, void>, rest: AsyncIterable<LogEvent>): Promise<string> {
+  const events = first.done === true ? [] : [first.value];
+  for await (const event of rest) events.push(event);
+  return events.map((event) => (event.kind === "chunk" ? String(event.data) : "")).join("");
 }
 
 async function expectEndsGood(id: string, ...waits: readonly (Waiting | undefined)[]): Promise<void> {
@@ -97,13 +151,34 @@ it("so does a certificate that is revoked", async () => {
 it("a new certificate of the server's is shown to new connections, and old ones go on", async () => {
   const old = await shownSerial();
   const { id, waits } = await waitingAs(daemon.client({ cert: stays }), daemon.client({ token: "stays" }));
+  await using streams = await Streams.open(stays);
   const next = await daemon.authority.issue(SERVER_NAME, { san: `DNS:${SERVER_NAME}` });
   const { cert, key } = daemon.serverFiles;
   writeFileSync(key, next.key);
   writeFileSync(cert, next.cert);
   await daemon.reload();
   expect(await shownSerial()).not.toBe(old);
+  await streams.expectAlive();
   await expectEndsGood(id, ...waits);
+});
+
+it("another authority for clients ends the calls of those whom the one before has known, and no others", async () => {
+  const going = daemon.client({ cert: goes });
+  const { id, waits } = await waitingAs(daemon.client({ token: "stays" }), going);
+  const other = await Authority.make(join(daemon.authority.directory, "other"), "Other CA");
+  await other.revoke();
+  const { cert, key } = daemon.serverFiles;
+  const tls = { cert_file: cert, key_file: key, client_ca_file: other.caFile, crl_file: other.crlFile };
+  daemon.configure(ALL, { tls });
+  await daemon.reload();
+  await until(() => waits[1]?.over !== undefined);
+  expect(waits[1]?.over).toMatchObject(REFUSED);
+  expect(await failure(daemon.client({ cert: goes }).wait(NOBODY, { retryMs: 0 }))).toMatchObject({
+    code: "UNAVAILABLE",
+  });
+  const known = await other.issue("x", { san: "DNS:goes.test" });
+  expect(await failure(daemon.client({ cert: known }).wait(NOBODY))).toMatchObject(LET_IN);
+  await expectEndsGood(id, waits[0]);
 });
 
 it("changed files are seen without a word", async () => {

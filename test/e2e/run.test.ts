@@ -166,16 +166,41 @@ it("sends no output at all where output_max_bytes is 0", async () => {
   expect(run.events.map(({ $case }) => $case)).toEqual(["started", "gap", "exit"]);
 });
 
-it("tells that it is alive where nothing is written", async () => {
-  using run = new RunStream(
-    daemon,
-    { command: "/bin/sleep", args: ["2.5"] },
-    {
-      heartbeatInterval: { seconds: 1n, nanos: 0 },
-    },
-  );
-  expect(await run.ended).toBeUndefined();
-  expect(run.events.filter(({ $case }) => $case === "heartbeat").length).toBeGreaterThanOrEqual(1);
+describe("tells that it is alive", () => {
+  const EACH_SECOND = { heartbeatInterval: { seconds: 1n, nanos: 0 } };
+  const beats = (run: RunStream): number => run.events.filter(({ $case }) => $case === "heartbeat").length;
+
+  it("where nothing is written", async () => {
+    using run = new RunStream(daemon, { command: "/bin/sleep", args: ["2.5"] }, EACH_SECOND);
+    expect(await run.ended).toBeUndefined();
+    expect(beats(run)).toBeGreaterThanOrEqual(1);
+  });
+
+  it("where what is written is not sent any more", async () => {
+    const chatty = script("for _ in $(seq 25); do echo line; sleep 0.1; done");
+    using run = new RunStream(daemon, chatty, { ...EACH_SECOND, outputMaxBytes: 1n });
+    expect(await run.ended).toBeUndefined();
+    expect(run.text("stdout")).toBe("l");
+    expect(beats(run)).toBeGreaterThanOrEqual(1);
+  });
+
+  it("before the command runs", async () => {
+    const { launcher } = daemon;
+    process.kill(launcher, "SIGSTOP");
+    try {
+      using run = new RunStream(daemon, { command: "/bin/true" }, EACH_SECOND);
+      await until(() => beats(run) > 0);
+      process.kill(launcher, "SIGCONT");
+      expect(await run.ended).toBeUndefined();
+      expect(run.events.map(({ $case }) => $case)).toEqual([
+        ...Array.from({ length: beats(run) }, () => "heartbeat"),
+        "started",
+        "exit",
+      ]);
+    } finally {
+      process.kill(launcher, "SIGCONT");
+    }
+  });
 });
 
 it("brings files and a standard input along, and sends back what was asked for", async () => {

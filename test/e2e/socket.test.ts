@@ -1,9 +1,12 @@
 /** Whose the unix socket is, and who may open it. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
 import { refused } from "../support/hand-daemon";
-import { TestDaemon } from "../support/daemon";
+import { PROGRAM, TestDaemon } from "../support/daemon";
 import { flagsWith, Places } from "../support/places";
 import { itRequires } from "../support/requires";
-import { ownerAndMode } from "../support/task-files";
+import { ownerAndMode, Scratch } from "../support/task-files";
 
 function socketOf(daemon: TestDaemon): string {
   return ownerAndMode(daemon.daemon.address.replace(/^unix:/, ""));
@@ -12,6 +15,16 @@ function socketOf(daemon: TestDaemon): string {
 it("is the daemon's user's alone", async () => {
   await using daemon = await TestDaemon.start();
   expect(socketOf(daemon)).toBe(`${process.geteuid?.()}:${process.getegid?.()} 600`);
+});
+
+it("was nobody else's from its first moment", async () => {
+  using scratch = new Scratch();
+  const file = join(scratch.path, "listening");
+  const preload = join(__dirname, "../support/record-listening.js");
+  const env = { ...process.env, NODE_OPTIONS: `--require ${preload}`, STOCKADE_TEST_LISTENING: file };
+  await using daemon = await TestDaemon.start({ socket_mode: "0660" }, PROGRAM, env);
+  expect(socketOf(daemon)).toMatch(/ 660$/);
+  expect(readFileSync(file, "utf8")).toBe("700\n");
 });
 
 itRequires("root", "is whose the configuration says, and its group's", async () => {

@@ -61,6 +61,7 @@ beforeAll(async () => {
     log,
     connectionsMax: 1,
     callsMax: 16,
+    keepaliveMs: 60_000,
     streamsMax: 1,
     access: undefined,
   });

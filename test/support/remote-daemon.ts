@@ -22,6 +22,8 @@ export interface RemoteOptions {
   /** The names in the server's certificate, as openssl takes them; default SERVER_NAME alone. */
   readonly san?: string;
   readonly config?: Readonly<Record<string, unknown>>;
+  /** The daemon's environment; default: this process's. */
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 export class RemoteDaemon implements AsyncDisposable {
@@ -52,7 +54,7 @@ export class RemoteDaemon implements AsyncDisposable {
       ...(clientCa ? { client_ca_file: authority.caFile } : {}),
       ...(crl ? { crl_file: authority.crlFile } : {}),
     };
-    const test = await TestDaemon.start({ ...config, tls, access }, undefined, undefined, [
+    const test = await TestDaemon.start({ ...config, tls, access }, undefined, options.env, [
       listen.includes(":") ? `[${listen}]:0` : `${listen}:0`,
     ]);
     return new RemoteDaemon(test, authority, addressOf(test), scratch, tls);

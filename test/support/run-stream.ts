@@ -1,5 +1,12 @@
 /** Run as a client of the generated code has it, with what has come of the stream. */
-import { credentials, Metadata, type ClientReadableStream, type ServiceError } from "@grpc/grpc-js";
+import {
+  credentials,
+  Metadata,
+  type ChannelCredentials,
+  type ChannelOptions,
+  type ClientReadableStream,
+  type ServiceError,
+} from "@grpc/grpc-js";
 
 import { ExecutorServiceClient, RunRequest, type Exit, type RunResponse } from "../../src/client";
 import { StockadeError } from "../../src/client/error";
@@ -10,6 +17,13 @@ type Event = NonNullable<RunResponse["event"]>;
 
 /** A daemon, and names in it that nobody else uses. */
 type Target = Pick<TestDaemon, "freshName"> & { readonly daemon: Pick<TestDaemon["daemon"], "address"> };
+
+interface Options {
+  readonly deadline?: number;
+  /** Default: none, and no encryption. */
+  readonly credentials?: ChannelCredentials;
+  readonly channel?: ChannelOptions;
+}
 
 export class RunStream implements Disposable {
   readonly events: Event[] = [];
@@ -24,10 +38,11 @@ export class RunStream implements Disposable {
     daemon: Target,
     configure: ConfigureFields,
     rest: Partial<Omit<RunRequest, "configure">> = {},
-    options: { readonly deadline?: number } = {},
+    { credentials: by = credentials.createInsecure(), channel, ...options }: Options = {},
   ) {
     const name = daemon.freshName();
-    this.client = new ExecutorServiceClient(daemon.daemon.address, credentials.createInsecure(), {
+    this.client = new ExecutorServiceClient(daemon.daemon.address, by, {
+      ...channel,
       "grpc.use_local_subchannel_pool": 1,
     });
     const whole = { allocId: name, taskName: name, allowUnenforced: !isRoot(), ...configure };

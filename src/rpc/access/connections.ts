@@ -1,6 +1,6 @@
 /**
- * Connections over TLS. One that has not shown yet whose it is counts among few, is given little time, and makes way
- * for others: so nobody without credentials can take up what those with some need.
+ * The connections of a listener. One that has not shown yet whose it is, by TLS or by a call, is given little time, and
+ * makes way for others: so nobody who says nothing, or has no credentials, can take up what others need.
  */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -9,10 +9,10 @@ import type { ConnectionInfo } from "./connection-info.js";
 import type { ClientCertificate } from "./certificate.js";
 import { Pace } from "./pace.js";
 
-/** How many connections may not have shown yet whose they are. */
+/** How many connections over TLS may not have shown yet whose they are. */
 const UNPROVEN_MAX = 64;
 
-/** How long one may take to, from its first byte on: TLS, and the first call with credentials. In milliseconds. */
+/** How long one may take to, from its beginning on: TLS, and the first call that is let in. In milliseconds. */
 const PROOF_MS = 10_000;
 
 /** How many of its calls are refused before it is closed. */
@@ -59,23 +59,49 @@ export class Connection {
   }
 }
 
+/** How many connections there may be. */
+export interface ConnectionBounds {
+  /** Of those that have shown whose they are. */
+  readonly proven: number;
+  /** Of them, how many may be one identity's. */
+  readonly provenForOne: number;
+  /** Of those that have not yet, where so many have. */
+  readonly unproven: (proven: number) => number;
+  /** Undefined: an address may open them as fast as it can. */
+  readonly pace: Pace | undefined;
+}
+
+/** Where anybody can come: who has shown nothing takes the place of none who has. */
+export function remoteBounds(max: number): ConnectionBounds {
+  return {
+    proven: max,
+    provenForOne: Math.max(1, Math.floor(max / 2)),
+    unproven: () => UNPROVEN_MAX,
+    pace: new Pace(),
+  };
+}
+
+/** Where all are the local admin, who may well open many in one moment. */
+export function localBounds(max: number): ConnectionBounds {
+  return { proven: max, provenForOne: max, unproven: (proven) => max - proven, pace: undefined };
+}
+
 export class Connections {
   private readonly all = new Map<string, Connection>();
   /** In the order in which they came. */
   private readonly unproven = new Set<Connection>();
   private readonly proven = new Map<string, number>();
-  private readonly pace = new Pace();
 
-  /** @param max how many may have shown whose they are; one identity has half of them at most */
-  constructor(private readonly max: number) {}
+  constructor(private readonly bounds: ConnectionBounds) {}
 
   /** Undefined: there is no room for it, and it is to be closed. */
   admit(socket: Socket): Connection | undefined {
     const { remoteAddress: address } = socket;
     // It has gone already.
     if (address === undefined) return undefined;
-    if (!this.pace.allows(address)) return undefined;
-    if (this.unproven.size >= UNPROVEN_MAX) this.makeRoom();
+    if (this.bounds.pace?.allows(address) === false) return undefined;
+    if (!this.hasRoom) this.makeRoom();
+    if (!this.hasRoom) return undefined;
     const key = keyOf(socket);
     const connection = new Connection(socket, address);
     this.all.set(key, connection);
@@ -97,8 +123,7 @@ export class Connections {
   prove(connection: Connection, name: string): boolean {
     if (connection.provenFor !== undefined) return true;
     const ofName = this.proven.get(name) ?? 0;
-    const total = [...this.proven.values()].reduce((sum, count) => sum + count, 0);
-    if (total >= this.max || ofName >= Math.max(1, Math.floor(this.max / 2))) return false;
+    if (this.provenCount >= this.bounds.proven || ofName >= this.bounds.provenForOne) return false;
     this.settle(connection);
     connection.provenFor = name;
     this.proven.set(name, ofName + 1);
@@ -114,6 +139,14 @@ export class Connections {
 
   [Symbol.iterator](): IterableIterator<Connection> {
     return this.all.values();
+  }
+
+  private get provenCount(): number {
+    return [...this.proven.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  private get hasRoom(): boolean {
+    return this.unproven.size < this.bounds.unproven(this.provenCount);
   }
 
   private await(connection: Connection): void {
@@ -139,8 +172,9 @@ export class Connections {
   private makeRoom(): void {
     const byAddress = new Map<string, Connection[]>();
     for (const connection of this.unproven) {
-      const same = byAddress.get(connection.address) ?? [];
-      byAddress.set(connection.address, [...same, connection]);
+      const same = byAddress.get(connection.address);
+      if (same === undefined) byAddress.set(connection.address, [connection]);
+      else same.push(connection);
     }
     const [most] = [...byAddress.values()].sort((one, other) => other.length - one.length);
     const [oldest] = most ?? [];

@@ -14,7 +14,7 @@ import { checkRight } from "../../tasks/access/rules.js";
 import { TaskError } from "../../tasks/errors.js";
 import { toServiceError } from "../status.js";
 import { setCaller } from "./callers.js";
-import type { Connection } from "./connections.js";
+import type { Connection, Connections } from "./connections.js";
 import { Receiving, type Receiver } from "./receiving.js";
 import type { Credential, RemoteAccess } from "./remote.js";
 import { rightFor } from "./rights.js";
@@ -46,8 +46,13 @@ export class Guard {
   constructor(private readonly callsMax: number) {}
 
   /** For listeners that are the local admin's alone. */
-  local(): ServerInterceptor {
-    return this.interceptor((call, metadata) => this.enter(call, metadata, LOCAL_ADMIN, ""));
+  local(connections: Connections): ServerInterceptor {
+    return this.interceptor((call, metadata) => {
+      const connection = connections.find(call.getConnectionInfo());
+      // One that has gone meanwhile has nothing to show any more.
+      if (connection !== undefined) connections.prove(connection, "");
+      return this.enter(call, metadata, LOCAL_ADMIN, "");
+    });
   }
 
   /** For those that anybody can reach. */

@@ -15,7 +15,7 @@ import { sameIdentity, type Identity } from "../../tasks/access/identity.js";
 import { TaskError } from "../../tasks/errors.js";
 import type { Log } from "../../tasks/ports.js";
 import { clientCertificate, Trust } from "./certificate.js";
-import { Connections, type Connection } from "./connections.js";
+import { Connections, remoteBounds, type Connection } from "./connections.js";
 import { digestOf, Directory } from "./directory.js";
 
 /** How long a handshake may take, in milliseconds. */
@@ -47,7 +47,7 @@ export class RemoteAccess {
     maxConnections: number,
     private readonly log: Log,
   ) {
-    this.connections = new Connections(maxConnections);
+    this.connections = new Connections(remoteBounds(maxConnections));
     this.trust = checked(access.tls);
     this.material = access.tls;
     this.directory = new Directory(access.entries);

@@ -1,5 +1,6 @@
 import type { Exit } from "../exit.js";
 import type { OutputStreamName, StreamOffsets } from "../ports-output.js";
+import type { Heartbeat } from "./heartbeats.js";
 
 /** A stretch of a task's output, or one that the log has lost. `data` is as it is until the next event is asked for. */
 export type Piece =
@@ -20,5 +21,5 @@ export type Piece =
 export type LogEvent =
   | Piece
   | { readonly kind: "begin"; readonly offsets: StreamOffsets }
-  | { readonly kind: "heartbeat" }
+  | Heartbeat
   | { readonly kind: "exit"; readonly exit: Exit };

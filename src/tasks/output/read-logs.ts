@@ -4,6 +4,7 @@ import type { OutputStreamName, StreamOffsets } from "../ports-output.js";
 import type { Task } from "../task.js";
 import { Bell } from "./bell.js";
 import type { LogEvent, Piece } from "./events.js";
+import { withHeartbeats, type Heartbeat } from "./heartbeats.js";
 import { lastLinesOffset } from "./last-lines.js";
 import type { FastLanes, Lane } from "./fast-lanes.js";
 import { CHUNK_BYTES, endOf } from "./read-pieces.js";
@@ -21,20 +22,33 @@ export interface LogsRequest {
   readonly streams: readonly OutputStreamName[];
   readonly from: LogsFrom;
   readonly follow: boolean;
-  /** After so much silence there is a heartbeat. */
+  /** With follow: after so much silence there is a heartbeat. */
   readonly heartbeatMs: number | undefined;
 }
 
 /** Of a task, what its readers need. */
 export type LoggedTask = Pick<Task, "uuid" | "finalExit" | "wait">;
 
+/** What the log says: a heartbeat is no part of it. */
+type Told = Exclude<LogEvent, Heartbeat>;
+
 /** Ends by throwing the reason of `caller` when that fires. */
-export async function* readLogs(
+export function readLogs(
   task: LoggedTask,
   outputs: SharedOutputs,
   request: LogsRequest,
   caller: AbortSignal,
 ): AsyncGenerator<LogEvent, void, undefined> {
+  const { follow, heartbeatMs } = request;
+  return withHeartbeats(tell(task, outputs, request, caller), follow ? heartbeatMs : undefined);
+}
+
+async function* tell(
+  task: LoggedTask,
+  outputs: SharedOutputs,
+  request: LogsRequest,
+  caller: AbortSignal,
+): AsyncGenerator<Told, void, undefined> {
   const output = await outputs.take(task.uuid);
   const reader = new Reader(task, output, outputs.lanes, request, caller);
   try {
@@ -61,8 +75,6 @@ class Reader {
   private cursors: readonly Cursor[] = [];
   /** While he is far behind. */
   private lane: Lane | undefined;
-  private heartbeat: NodeJS.Timeout | undefined;
-  private silentSince = performance.now();
   private readonly ring = (): void => this.bell.ring();
 
   constructor(
@@ -73,7 +85,7 @@ class Reader {
     private readonly caller: AbortSignal,
   ) {}
 
-  async *events(): AsyncGenerator<LogEvent, void, undefined> {
+  async *events(): AsyncGenerator<Told, void, undefined> {
     const { task, output, request, caller } = this;
     let exit = task.finalExit;
     output.look();
@@ -99,7 +111,7 @@ class Reader {
       exit = task.finalExit;
       if (exit === undefined) output.lookIfTold();
       else output.look();
-      if (exit === undefined && !this.cursors.some((cursor) => this.hasMore(cursor))) yield* this.silence();
+      if (exit === undefined && !this.cursors.some((cursor) => this.hasMore(cursor))) await this.silence();
     }
   }
 
@@ -108,7 +120,6 @@ class Reader {
     this.left.abort();
     this.caller.removeEventListener("abort", this.ring);
     this.output.leave(this.bell);
-    clearTimeout(this.heartbeat);
     await Promise.allSettled(this.cursors.flatMap(({ ahead }) => ahead ?? []));
     this.giveBackLane();
   }
@@ -131,10 +142,7 @@ class Reader {
       .map((piece) => upTo(cursor.limit, piece));
     cursor.at = Math.max(...read.map(endOf));
     if (this.lane !== undefined) cursor.ahead = this.read(cursor);
-    for (const piece of read) {
-      this.silentSince = performance.now();
-      yield piece;
-    }
+    yield* read;
   }
 
   /** Undefined: there is no more of it. */
@@ -161,22 +169,13 @@ class Reader {
     return at < Math.min(limit, this.output.ends[stream]);
   }
 
-  /** Until something may have come, or it has been silent for long enough. */
-  private async *silence(): AsyncGenerator<LogEvent, void, undefined> {
-    const { heartbeatMs } = this.request;
+  /** Resolves when something may have come. */
+  private async silence(): Promise<void> {
     // One that has gone before anybody listened for that rings no bell.
     this.caller.throwIfAborted();
     this.output.awaitMore(this.bell);
-    if (heartbeatMs !== undefined) {
-      const pause = Math.max(0, this.silentSince + heartbeatMs - performance.now());
-      this.heartbeat = setTimeout(this.ring, pause);
-    }
     await this.bell.heard();
-    clearTimeout(this.heartbeat);
     this.caller.throwIfAborted();
-    if (heartbeatMs === undefined || performance.now() < this.silentSince + heartbeatMs) return;
-    this.silentSince = performance.now();
-    yield { kind: "heartbeat" };
   }
 
   private async findBegin(): Promise<StreamOffsets> {

@@ -242,6 +242,7 @@ describe("following", () => {
       { kind: "heartbeat" },
       { kind: "heartbeat" },
     ]);
+    caller.abort();
     await events.return();
     expect(log.closed).toBe(true);
   });
