@@ -129,7 +129,8 @@ static int embed_children(struct embedding *embedding, int from, int to, int dep
 static int embed_directory(struct embedding *embedding, int from, const char *name, int to,
 			   const char *to_name, const struct stat *status, int depth)
 {
-	const bool is_own = status->st_dev == embedding->own.st_dev && status->st_ino == embedding->own.st_ino;
+	const bool is_own =
+		status->st_dev == embedding->own.st_dev && status->st_ino == embedding->own.st_ino;
 	int source, copy = -1, result = -1;
 
 	/* What is made in it would be found in it. The daemon refuses the paths that it knows it by. */

@@ -32,9 +32,13 @@ const NEVER_FAIL: readonly { readonly role: Role; readonly call: string; readonl
   { role: "worker", call: "setitimer", count: 3 },
 ];
 
-/** What is read back is as it should be, or it is not: why it could not be read, or set, makes no difference. */
+/**
+ * What is read back is as it should be, or it is not: why it could not be read, or set, makes no difference. Who has not
+ * got back the rights of the daemon cannot make the copy.
+ */
 function errnoOf(name: string, step: HelperStep): string {
-  return step === "VERIFY_CREDENTIALS" || name.startsWith("setfs") ? "EPERM" : ERRNO;
+  if (name.startsWith("setfs")) return step === "OPEN_COLLECTED" ? "EPERM" : "EACCES";
+  return step === "VERIFY_CREDENTIALS" ? "EPERM" : ERRNO;
 }
 
 let scratch: Scratch;
