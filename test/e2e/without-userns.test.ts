@@ -50,7 +50,10 @@ function run(before: string, program: readonly string[]): Promise<Ended> {
   const env = { ...process.env, TMPDIR: join(scratch.path, "tmp") };
   return new Promise((done, fail) => {
     execFile("unshare", [...own, "sh", "-c", script, "sh", ...program], { env }, (error, said, stderr) => {
-      if (error !== null) return fail(error);
+      if (error !== null) {
+        fail(new Error(`${error.message}\n${stderr}`));
+        return;
+      }
       const [stdout = "", rest = ""] = said.split(MARK);
       const [code = "", ...left] = rest.trimEnd().split("\n");
       done({ code, stdout, stderr, left: left.join(" ") });
