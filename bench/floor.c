@@ -95,6 +95,8 @@ _Noreturn static void run_child(const struct spec *spec, const struct cgroup_fds
 	struct fault fault = {0};
 	int keep[] = {0, 1, 2};
 
+	if (sys_new_session_keyring() < 0 && errno != ENOSYS && errno != EPERM)
+		check(-1, "make a session keyring");
 	check(join_cgroups(cgroups, &fault), "join the cgroup");
 	check(unshare(CLONE_NEWCGROUP | (spec->flags & CREATE_NET_NS ? CLONE_NEWNET : 0)),
 	      "create namespaces");
@@ -103,7 +105,7 @@ _Noreturn static void run_child(const struct spec *spec, const struct cgroup_fds
 	if (spec->flags & CREATE_NET_NS)
 		raise_loopback();
 	check(close_all_but(keep, 3), "close descriptors");
-	check(setsid(), "start a session");
+	check(reset_attributes(), "reset signals, umask and limits");
 	check(set_ids(&identity, &fault, STEP_SET_CREDENTIALS), "set user and groups");
 	check(drop_capabilities(&identity, &fault, STEP_DROP_CAPABILITIES), "drop capabilities");
 	check(chdir(spec->work_dir), "enter the work directory");

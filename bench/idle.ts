@@ -6,7 +6,7 @@ import type { OwnDaemon } from "../src/cli/own-daemon.js";
 import { chooseMounts, parseMountinfo, parseWords, findV2 } from "../src/host/cgroup/detect.js";
 import { freshTask, runCycle } from "./cycle.js";
 import { atOnce, repeat } from "./measure.js";
-import type { BenchOptions } from "./options.js";
+import { IDLE_MAX_KB, type BenchOptions } from "./options.js";
 import { childrenOf, proportionalBytes } from "./processes.js";
 import type { Resources } from "./resources.js";
 import type { Row } from "./rows.js";
@@ -35,6 +35,7 @@ export async function measureIdle(options: BenchOptions, resources: Resources): 
       what: `idle task (of ${count}): PSS of daemon, launcher and inits`,
       value: perTask("proportional"),
       unit: "kB",
+      target: IDLE_MAX_KB,
     },
     {
       key: "idle_pss_inits",
@@ -47,6 +48,7 @@ export async function measureIdle(options: BenchOptions, resources: Resources): 
       what: "  memory charged to the inits' cgroup",
       value: perTask("charged"),
       unit: "kB",
+      target: IDLE_MAX_KB,
     },
   ];
 }

@@ -75,6 +75,9 @@ export const TURN_LANES = 32;
 /** No turn of the event loop may use more, in milliseconds of its thread's CPU time outside garbage collection. */
 export const TURN_MAX_MS = 5;
 
+/** An idle task may cost so much beyond its own, in PSS of ours and in what is charged to the inits' cgroup, in kB. */
+export const IDLE_MAX_KB = 300;
+
 /** A start may take so much longer for the tasks that it finds, in seconds. */
 export const RECOVERY_MAX_S = 1;
 

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -82,27 +81,10 @@ static int unshare_cgroup_ns(struct command *command, struct fault *reterr)
 	return 0;
 }
 
-/* Lowers a soft limit; the hard one, to which the task may raise it again, stays as inherited. */
-static int lower_limit(int resource, rlim_t soft)
-{
-	struct rlimit limit;
-
-	if (getrlimit(resource, &limit) < 0)
-		return -1;
-	if (limit.rlim_cur > soft)
-		limit.rlim_cur = soft;
-	return setrlimit(resource, &limit);
-}
-
 static int reset_process(struct command *command, struct fault *reterr)
 {
-	/* The daemon's runtime has raised its own to the hard limit; programs that use select(2) rely on this. */
-	enum { DESCRIPTORS = 1024 };
-
 	(void)command;
-	(void)umask(022);
-	if (reset_signals() < 0 || setsid() < 0 || lower_limit(RLIMIT_CORE, 0) < 0 ||
-	    lower_limit(RLIMIT_NOFILE, DESCRIPTORS) < 0)
+	if (reset_attributes() < 0)
 		return fail(reterr, STEP_RESET_PROCESS);
 	return 0;
 }

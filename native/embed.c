@@ -28,7 +28,8 @@ struct dirent64 {
 ssize_t getdents64(int fd, void *buffer, size_t size);
 
 struct embedding {
-	uint64_t room; /* bytes that may still be copied */
+	uint64_t room;	 /* bytes that may still be copied */
+	struct stat own; /* of the directory that the trees are made in */
 };
 
 static int embed_entry(struct embedding *embedding, int from, const char *name, int to, const char *to_name,
@@ -128,9 +129,12 @@ static int embed_children(struct embedding *embedding, int from, int to, int dep
 static int embed_directory(struct embedding *embedding, int from, const char *name, int to,
 			   const char *to_name, const struct stat *status, int depth)
 {
+	const bool is_own =
+		status->st_dev == embedding->own.st_dev && status->st_ino == embedding->own.st_ino;
 	int source, copy = -1, result = -1;
 
-	if (depth > DEPTH_MAX) {
+	/* What is made in it would be found in it. The daemon refuses the paths that it knows it by. */
+	if (is_own || depth > DEPTH_MAX) {
 		errno = ELOOP;
 		return -1;
 	}
@@ -234,6 +238,8 @@ int embed_trees(const struct spec *spec, int task_dir, struct fault *reterr)
 {
 	struct embedding embedding = {.room = spec->link_bytes};
 
+	if (fstat(task_dir, &embedding.own) < 0)
+		return fail_at(reterr, STEP_EMBED_TREES, 0);
 	for (uint32_t i = 0; i < spec->mount_count; i++) {
 		if ((spec->mounts[i].flags & MOUNT_LINK) &&
 		    embed_mount(&embedding, &spec->mounts[i], task_dir) < 0)

@@ -690,8 +690,11 @@ static void serve(struct init *init)
 		[STDERR] = {.fd = gathers ? -1 : init->outputs[1].pipe, .events = POLLIN},
 	};
 
-	if (ppoll(sources, SOURCES, gathers ? &moment : NULL, NULL) < 0)
+	if (ppoll(sources, SOURCES, gathers ? &moment : NULL, NULL) < 0) {
+		/* A task with init's uid has taken init's RLIMIT_NOFILE: it is ended while that can be told. */
+		init->over = init->over || errno == EINVAL;
 		return; /* EINTR */
+	}
 	drain(init, sources);
 	if (sources[GATE].revents)
 		settle_gate(init);

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,4 +71,28 @@ int reset_signals(void)
 			return -1;
 	}
 	return (int)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, SET_SIZE);
+}
+
+/* Lowers a soft limit; the hard one, to which the task may raise it again, stays as inherited. */
+static int lower_limit(int resource, rlim_t soft)
+{
+	struct rlimit limit;
+
+	if (getrlimit(resource, &limit) < 0)
+		return -1;
+	if (limit.rlim_cur > soft)
+		limit.rlim_cur = soft;
+	return setrlimit(resource, &limit);
+}
+
+int reset_attributes(void)
+{
+	/* The daemon's runtime has raised its own to the hard limit; programs that use select(2) rely on this. */
+	enum { DESCRIPTORS = 1024 };
+
+	(void)umask(022);
+	if (reset_signals() < 0 || setsid() < 0 || lower_limit(RLIMIT_CORE, 0) < 0 ||
+	    lower_limit(RLIMIT_NOFILE, DESCRIPTORS) < 0)
+		return -1;
+	return 0;
 }

@@ -12,5 +12,7 @@ void rename_process(const char *name);
 int close_all_but(int *fds, size_t count);
 /* Default disposition for each signal, and none blocked. -1 with errno. */
 int reset_signals(void);
+/* Signals, session, umask and limits as a program expects them that nobody has prepared anything for. -1 with errno. */
+int reset_attributes(void);
 
 #endif

@@ -15,6 +15,11 @@ export class LinuxPaths implements HostPaths {
     });
   }
 
+  /** Of what lies below the root of all, none is a link. */
+  async taskDirectory(allocId: string, taskName: string): Promise<string> {
+    return join(await realpath(this.allocRoot), allocId, taskName);
+  }
+
   realpath(path: string): Promise<string | undefined> {
     return realpath(path).catch(() => undefined);
   }

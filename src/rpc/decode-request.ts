@@ -2,7 +2,7 @@
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 
 import { TaskError } from "../tasks/errors.js";
-import { checkShape } from "./check-shape.js";
+import { checkShape, checkTexts } from "./check-shape.js";
 import type { Shape } from "./request-shape.js";
 
 interface RequestType<T> {
@@ -12,7 +12,7 @@ interface RequestType<T> {
 /** Stand for requests that are not decoded: grpc-js would answer what throws here with INTERNAL. */
 const refused = new WeakMap<object, TaskError>();
 
-/** A call whose requests are so read. What throws is answered by grpc-js, with INTERNAL. */
+/** A call whose requests are so read. */
 export function strictly<
   T extends object,
   Definition extends { readonly requestDeserialize: (bytes: Buffer) => T },
@@ -26,17 +26,26 @@ export function checkDecoded(request: unknown): void {
   if (error !== undefined) throw error;
 }
 
-/** Throws for bytes that are no message. */
 function decode<T extends object>(type: RequestType<T>, shape: Shape, bytes: Buffer): T {
   try {
     checkShape(bytes, shape);
+    return decodeTexts(type, shape, bytes);
   } catch (error) {
     if (!(error instanceof TaskError)) throw error;
     const instead = type.decode(new BinaryReader(new Uint8Array()), 0);
     refused.set(instead, error);
     return instead;
   }
-  return type.decode(new StrictReader(bytes), bytes.length);
+}
+
+/** In which field the bad one is, is looked for when there is one. */
+function decodeTexts<T>(type: RequestType<T>, shape: Shape, bytes: Buffer): T {
+  try {
+    return type.decode(new StrictReader(bytes), bytes.length);
+  } catch (error) {
+    checkTexts(bytes, shape);
+    throw error;
+  }
 }
 
 /** Strings are UTF-8 (proto3): one with its bad bytes replaced could be another's path, or the name of another. */

@@ -193,6 +193,8 @@ export type RemoveScope = "trees" | "task" | "alloc";
 export interface HostPaths {
   /** The directories in an alloc directory, the shared one and each task's; undefined: it is not there. */
   allocEntries(allocId: string): Promise<readonly string[] | undefined>;
+  /** Absolute path without links of the directory in which a task's root is made, there or not. */
+  taskDirectory(allocId: string, taskName: string): Promise<string>;
   /** Absolute path without links; undefined: not there. */
   realpath(path: string): Promise<string | undefined>;
   /** Where a symlink leads, as written; undefined: no symlink, or not there. */

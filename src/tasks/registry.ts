@@ -40,6 +40,7 @@ export class Registry {
     if (this.names.has(name)) {
       throw new TaskError({
         reason: "TASK_EXISTS",
+        field: "task_name",
         message: `task '${taskName}' of alloc '${allocIdOf(allocId)}' has not ended yet`,
       });
     }

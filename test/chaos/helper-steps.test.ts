@@ -66,7 +66,17 @@ const nameOf = ({ role, name }: Call): string => `${role} ${name}`;
 
 /** A kill before one of these is as good as one before the next call that changes something. */
 const CHANGES_NOTHING: readonly string[] = [
-  ...["capget", "getegid", "geteuid", "getgroups", "getresgid", "getresuid", "getrusage", "rt_sigaction"],
+  ...[
+    "brk",
+    "capget",
+    "getegid",
+    "geteuid",
+    "getgroups",
+    "getresgid",
+    "getresuid",
+    "getrusage",
+    "rt_sigaction",
+  ],
   ...["close", "epoll_pwait", "fcntl", "fstat", "getdents64", "lseek", "newfstatat", "ppoll", "read"],
 ];
 

@@ -57,6 +57,19 @@ describe("a command that can be executed", () => {
     expect(await runToEnd({ command: "uname", env })).toMatchObject({ stdout: "first\n" });
   });
 
+  it("has an environment of 1 MB in many values", async () => {
+    const env = Object.fromEntries(
+      Array.from({ length: 10_000 }, (_, index) => [`BIG_${10_000 + index}`, "x".repeat(100)]),
+    );
+    const counting = "env | grep '^BIG_' | wc -lc | tr -s ' '";
+    const ran = await runToEnd({ command: "/bin/sh", args: ["-c", counting], env });
+    // Ten characters of the name, "=", the value and a line break.
+    expect(ran).toMatchObject({
+      exit: exited(0),
+      stdout: expect.stringMatching(/^ ?10000 1110000\n$/) as string,
+    });
+  });
+
   it("is found past one in the PATH that may not be executed", async () => {
     await fixtures.write("true", "not for execution", 0o644);
     const env = { PATH: `${FIXTURES}:/usr/bin:/bin` };
@@ -212,6 +225,11 @@ describe("a command that cannot be executed", () => {
     expect(await exitOf(daemon.client, id)).toMatchObject(neverStarted());
     process.kill(other.pid, 0);
     await daemon.client.forceStop(other.id);
+  });
+
+  it("has a value of 1 MB in its environment, more than the kernel takes in one: E2BIG", async () => {
+    const { metadata } = await refusal({ command: "/bin/true", env: { BIG: "x".repeat(1_000_000) } });
+    expect(metadata).toMatchObject({ stage: "exec", errno: "E2BIG", path: "/bin/true" });
   });
 
   it("has an environment of 3 MB, more than the kernel takes: E2BIG", async () => {

@@ -15,7 +15,7 @@ interface Row {
 }
 
 /** Peers that need not be installed. */
-const PEERS = ["bwrap_p50", "crun_p50", "cycle_per_crun", "runc_p50"];
+const PEERS = ["bwrap_p50", "bwrap_p99", "crun_p50", "crun_p99", "cycle_per_crun", "runc_p50", "runc_p99"];
 
 /** Rows whose figure may be none: a count, and differences that a daemon's own coming and going can outweigh. */
 const MAY_BE_NONE = ["turns_too_long", "idle_pss", "recovery_s"];
@@ -29,7 +29,8 @@ itRequires(["root", "cgroups"], "the quick bench writes a figure for each row", 
     ...["run_p50", "run_p99", "run_ratio"],
     ...PEERS,
     ...["tasks_per_second_1", "tasks_per_second_8", "tasks_per_second_32"],
-    ...["turn_longest", "turn_longest_with_gc", "turns_too_long", "stall_longest", "stall_longest_bare"],
+    ...["turn_longest", "turn_longest_with_gc", "turn_longest_gc_free", "turns_too_long"],
+    ...["stall_longest", "stall_longest_bare"],
     ...["bare_stream", "bare_stream_wide", "log_stream", "log_stream_times"],
     ...["bare_followers", "log_followers", "log_followers_times", "first_byte_p50"],
     ...["idle_pss", "idle_pss_inits", "idle_charged"],

@@ -8,10 +8,12 @@ import { TestDaemon, until } from "../support/daemon";
 import { died, exited, exitOf, forceStopped } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
 import { expectNothingLeft } from "../support/leftovers";
-import { itRequires } from "../support/requires";
+import { itRequires, SLOW } from "../support/requires";
 
 const IDLE = 500;
 const STARTING = 50;
+/** How many of those start at one time: one after the other, and in groups. */
+const TOGETHER = [1, 10];
 /** Calls under way at one time. */
 const LANES = 8;
 
@@ -22,6 +24,9 @@ const PIDS = 64;
 /** Processes that a starting task has at one time besides its main one, and MiB that it touches. */
 const CROWD = 5;
 const TOUCHED = 8;
+/** More CPU time than any of them needs, and less than a neighbour's would be. */
+const STARTING_CPU_MS = 500;
+const IDLE_CPU_MS = 100;
 
 let daemon: TestDaemon;
 let fixtures: Fixtures;
@@ -30,7 +35,7 @@ beforeAll(async () => {
   fixtures = await Fixtures.make("touch-memory", "crowd", "fork-bomb");
   daemon = await TestDaemon.start({
     ...fixtures.config,
-    max_tasks: IDLE + 10,
+    max_tasks: IDLE + NOISES.length + Math.max(...TOGETHER),
     log_bytes: LOG_BYTES,
     tmp_bytes: TMP_BYTES,
     shm_bytes: TMP_BYTES,
@@ -71,27 +76,54 @@ const memoryPeak = ({ usage }: Exit): number => Number(usage?.memoryPeakBytes);
 
 const stopped = async (id: string): Promise<Exit | undefined> => (await daemon.client.forceStop(id)).exit;
 
-/** Starts one task after the other; how long each took from Configure to Start's answer, in milliseconds. */
-async function startLatencies(): Promise<number[]> {
+/** CPU time of a task, in milliseconds: above 0, and no more than is its own, whatever its neighbours use. */
+function expectOwnCpuTime({ usage }: Exit, most: number): void {
+  const ms = [usage?.cpuUser, usage?.cpuSystem].map((time) => {
+    if (time === undefined) throw new Error("no CPU time is told");
+    return Number(time.seconds) * 1000 + time.nanos / 1e6;
+  });
+  const sum = ms.reduce((total, part) => total + part, 0);
+  expect(sum).toBeGreaterThan(0);
+  expect(sum).toBeLessThan(most * SLOW);
+}
+
+/** Whether the kernel has a file for the most processes that there were. */
+async function pidsAreCounted(): Promise<boolean> {
+  const id = await daemon.configure({ command: "/bin/true" });
+  const counted = readCgroupFile(id, "pids.peak") !== undefined;
+  await daemon.client.forceStop(id);
+  return counted;
+}
+
+/** Starts one task and holds its end against its number; how long it took from Configure to Start's answer, in milliseconds. */
+async function startOne(index: number, countsPids: boolean): Promise<number> {
+  const from = performance.now();
+  const id = await start(
+    `${FIXTURES}/crowd ${CROWD} && ${FIXTURES}/touch-memory ${TOUCHED} && echo ${index} >&2; exit ${index}`,
+  );
+  const took = performance.now() - from;
+  const exit = await exitOf(daemon.client, id);
+  expect(exit).toMatchObject({
+    ...exited(index),
+    oomKilled: false,
+    stdoutDroppedBytes: 0n,
+    stderrDroppedBytes: 0n,
+  });
+  expect(await daemon.output(id)).toEqual({ stdout: "touched\n", stderr: `${index}\n` });
+  // The shell, crowd, and its children.
+  expect(exit.usage?.pidsPeak).toBe(countsPids ? BigInt(2 + CROWD) : undefined);
+  expect(memoryPeak(exit)).toBeGreaterThanOrEqual(TOUCHED * MIB);
+  expect(memoryPeak(exit)).toBeLessThan((TOUCHED + 8) * MIB);
+  expectOwnCpuTime(exit, STARTING_CPU_MS);
+  return took;
+}
+
+/** So many at one time, and the next when all of those have ended; the latencies in their order. */
+async function startLatencies(together: number, countsPids: boolean): Promise<number[]> {
   const latencies: number[] = [];
-  for (let index = 0; index < STARTING; index++) {
-    const from = performance.now();
-    const id = await start(
-      `${FIXTURES}/crowd ${CROWD} && ${FIXTURES}/touch-memory ${TOUCHED} && echo ${index} >&2; exit ${index}`,
-    );
-    latencies.push(performance.now() - from);
-    const exit = await exitOf(daemon.client, id);
-    expect(exit).toMatchObject({
-      ...exited(index),
-      oomKilled: false,
-      stdoutDroppedBytes: 0n,
-      stderrDroppedBytes: 0n,
-    });
-    expect(await daemon.output(id)).toEqual({ stdout: "touched\n", stderr: `${index}\n` });
-    // The shell, crowd, and its children.
-    expect([undefined, BigInt(2 + CROWD)]).toContain(exit.usage?.pidsPeak);
-    expect(memoryPeak(exit)).toBeGreaterThanOrEqual(TOUCHED * MIB);
-    expect(memoryPeak(exit)).toBeLessThan((TOUCHED + 8) * MIB);
+  while (latencies.length < STARTING) {
+    const indices = Array.from({ length: together }, (_, index) => latencies.length + index);
+    latencies.push(...(await Promise.all(indices.map((index) => startOne(index, countsPids)))));
   }
   return latencies.sort((a, b) => a - b);
 }
@@ -151,17 +183,32 @@ function tell(what: string, latencies: readonly number[], alone: readonly number
   process.stdout.write(`start latency, ${what}: ${told.join(", ")}\n`);
 }
 
+/** Starts them, and tells of it; `alone`: what it took without neighbours. */
+async function startAmong(
+  what: string,
+  countsPids: boolean,
+  alone?: ReadonlyMap<number, readonly number[]>,
+): Promise<ReadonlyMap<number, readonly number[]>> {
+  const all = new Map<number, readonly number[]>();
+  for (const together of TOGETHER) {
+    const latencies = await startLatencies(together, countsPids);
+    all.set(together, latencies);
+    tell(`${together} at once, ${what}`, latencies, alone?.get(together) ?? latencies);
+  }
+  return all;
+}
+
 itRequires(
   "cgroups",
   `${STARTING} tasks start among ${IDLE} idle and ${NOISES.length} noisy ones: all exits, output and usage are exact`,
   async () => {
-    const alone = await startLatencies();
-    tell("alone", alone, alone);
+    const countsPids = await pidsAreCounted();
+    const alone = await startAmong("alone", countsPids);
     const descriptors = daemon.descriptors();
 
     const idle = await each(IDLE, (index) => start(`echo ${index}; exec sleep 100000`));
     expect(new Set(idle).size).toBe(IDLE);
-    tell(`among ${IDLE} idle ones`, await startLatencies(), alone);
+    await startAmong(`among ${IDLE} idle ones`, countsPids, alone);
 
     const noisy = await Promise.all(
       NOISES.map(async (noise) => ({ noise, id: await start(noise.script, noise.resources) })),
@@ -170,7 +217,7 @@ itRequires(
       const loud = await Promise.all(noisy.map(({ noise, id }) => noise.isLoud(id)));
       return loud.every((is) => is);
     }, 60_000);
-    tell(`among ${IDLE} idle and ${NOISES.length} noisy ones`, await startLatencies(), alone);
+    await startAmong(`among ${IDLE} idle and ${NOISES.length} noisy ones`, countsPids, alone);
 
     for (const { noise, id } of noisy) {
       const { state } = await daemon.client.open({ id });
@@ -182,7 +229,8 @@ itRequires(
       const { exit } = await daemon.client.shutdown({ id });
       expect([index, exit]).toEqual([index, expect.objectContaining({ ...died(15), oomKilled: false })]);
       expect(exit?.reason).toBe(ExitReason.EXIT_REASON_SIGNALED);
-      expect([undefined, 1n]).toContain(exit?.usage?.pidsPeak);
+      expect(exit?.usage?.pidsPeak).toBe(countsPids ? 1n : undefined);
+      if (exit !== undefined) expectOwnCpuTime(exit, IDLE_CPU_MS);
       expect(await daemon.output(id)).toEqual({ stdout: `${index}\n`, stderr: "" });
     });
     expect(daemon.leftovers()).toEqual([]);

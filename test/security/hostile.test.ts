@@ -1,13 +1,14 @@
 /** A task as hostile as it can be with all system calls, and every odd way to end. */
 import { execFileSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { ExitReason, type Exit } from "../../src/client";
 import { isRoot, TestDaemon, until, type Ran } from "../support/daemon";
-import { died, exited, exitOf } from "../support/exits";
+import { died, exited, exitOf, lost } from "../support/exits";
 import { FIXTURES, Fixtures } from "../support/fixtures";
-import { expectNothingLeft } from "../support/leftovers";
+import { expectNothingLeft, expectNothingLeftSoon } from "../support/leftovers";
 import { has, itRequires } from "../support/requires";
 
 const MIB = 1 << 20;
@@ -96,6 +97,14 @@ const SCHEDULING: readonly Attempt[] = [
   ["real_time", "SCHED_FIFO", "EPERM"],
 ];
 
+/** What would hurt, where it can be done. */
+const LIMITS: readonly Attempt[] = [
+  ["limit_files_of_init", "RLIMIT_FSIZE of init", ON_INIT],
+  ["limit_time_of_init", "RLIMIT_CPU of init", ON_INIT],
+  ["limit_descriptors_of_init", "RLIMIT_NOFILE of init", ON_INIT],
+  ["limit_memory_of_init", "RLIMIT_AS of init", ON_INIT],
+];
+
 const NAMESPACES: readonly Attempt[] = [
   ["unshare_mounts", "a mount namespace", "EPERM"],
   ["unshare_pids", "a pid namespace", "EPERM"],
@@ -166,7 +175,16 @@ const FILLS: readonly Attempt[] = [
 /** Alone, it finds nobody. */
 const KILL_ALL: Attempt = ["kill_all", "kill(-1)", "ESRCH"];
 
-const ALL = [SIGNALS, TRACING, SCHEDULING, NAMESPACES, FILES, KERNEL, FILLS].flat();
+const ALL = [
+  SIGNALS,
+  TRACING,
+  SCHEDULING,
+  ON_INIT === "EPERM" ? LIMITS : [],
+  NAMESPACES,
+  FILES,
+  KERNEL,
+  FILLS,
+].flat();
 
 function expected([, , outcome, plain = outcome]: Attempt): string[] {
   return (isRoot() ? outcome : plain).split("|");
@@ -211,6 +229,44 @@ it("a task that tries all of it ends by itself; its neighbour and the daemon go 
   expect((await daemon.client.forceStop(neighbour.id)).exit).toMatchObject(died(9, FORCE_STOPPED));
   expect((await run("exit 3")).exit).toMatchObject(exited(3));
   await until(() => daemon.descriptors() <= descriptors);
+});
+
+describe("a task that limits init", () => {
+  /** What init cannot do then it may be lost by; nothing is made up. */
+  const ends = (name: string): readonly Partial<Exit>[] => {
+    if (ON_INIT === "EPERM") return [exited(DONE)];
+    // Init that cannot poll any more ends its task.
+    return name === "limit_descriptors_of_init" ? [died(9)] : [exited(DONE), lost()];
+  };
+
+  it.each(LIMITS.map((attempt) => [attempt[0], attempt[1], attempt] as const))(
+    "by %s, %s, ends as it does, or is killed or lost where it has init's uid",
+    async (name, _what, attempt) => {
+      const alloc = daemon.freshName();
+      // Not before init has told of the start; then init has something to drain, and to record at the end.
+      const steps = [
+        "mkfifo /local/go; read -r _ </local/go",
+        `${FIXTURES}/hostile ${name}`,
+        `head -c 1000000 /dev/zero >&2; exit ${DONE}`,
+      ];
+      const { id } = await daemon.started({
+        command: "/bin/sh",
+        args: ["-c", steps.join("; ")],
+        mounts: fixtures.mounts,
+        allocId: alloc,
+        taskName: "t",
+      });
+      const go = join(daemon.allocDir(alloc), "t/local/go");
+      await until(() => existsSync(go));
+      await writeFile(go, "\n");
+      const exit = await exitOf(daemon.client, id);
+      const { stdout } = await daemon.output(id);
+      if (ON_INIT === "EPERM") expectOutcomes(stdout, [attempt]);
+      expect(ends(name)).toContainEqual({ status: exit.status, reason: exit.reason });
+      await expectNothingLeftSoon(daemon);
+      expect(await run("echo on; exit 3")).toMatchObject({ exit: exited(3), stdout: "on\n" });
+    },
+  );
 });
 
 itRequires("cgroups", "a task that fills its processes has no more than its limit", async () => {

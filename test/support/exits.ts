@@ -25,6 +25,10 @@ export function neverStarted(): Partial<Exit> {
   };
 }
 
+export function lost(): Partial<Exit> {
+  return { status: { $case: "unknown", value: true }, reason: ExitReason.EXIT_REASON_LOST };
+}
+
 /** How a task has ended. */
 export async function exitOf(client: StockadeClient, id: string): Promise<Exit> {
   const { exit } = await client.wait(id);

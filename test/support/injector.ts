@@ -11,7 +11,7 @@ export type Role = "launcher" | "init" | "command" | "worker";
 /** One system call that a process of the helper has made. */
 export interface Call {
   readonly role: Role;
-  /** Which of its role's calls it is, from 1. */
+  /** Which of its role's calls it is, from 1; 0 of brk, which is made when the heap's end happens to be reached. */
   readonly n: number;
   readonly name: string;
   /** What the process was answered; undefined: it did not live to see it. */

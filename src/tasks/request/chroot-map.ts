@@ -2,7 +2,7 @@
 import { posix } from "node:path";
 
 import { DEFAULT_CHROOT } from "./default-chroot.js";
-import { echo, TaskError } from "../errors.js";
+import { echo, invalidField, TaskError } from "../errors.js";
 import { resolveSource, type AllowedPath } from "./policy.js";
 import type { HostPaths, MountSpec } from "../ports.js";
 import type { TaskSpec } from "./spec.js";
@@ -56,6 +56,20 @@ export async function mountSpecs(
   const extra = mounts.some(isHostsEtc) ? await linkedFiles(mounts, paths) : [];
   // A path sorts before all that lie below it.
   return [...mounts, ...extra].sort((a, b) => (a.target < b.target ? -1 : 1));
+}
+
+/**
+ * Throws FIELD_INVALID for a chroot map onto itself: embedded, it would have no end, or be taken away to make room for
+ * what is made of it; bound, it would show the task what is other tasks' and the daemon's.
+ * @param taskDir the real path of the directory in which the task's root is made
+ */
+export function checkSources(mounts: readonly MountSpec[], taskDir: string): void {
+  const own = mounts.find(
+    ({ source, field }) => field === "chroot" && (isWithin(taskDir, source) || isWithin(source, taskDir)),
+  );
+  if (own === undefined) return;
+  const what = `the source of ${echo(own.target)}`;
+  throw invalidField("chroot", `chroot: ${what} holds the task's own directory, or lies in it`);
 }
 
 function notThere(field: string, target: string): TaskError {

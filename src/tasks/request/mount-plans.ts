@@ -1,10 +1,13 @@
-import { mountSpecs, type MountsWanted } from "./chroot-map.js";
+import { checkSources, mountSpecs, type MountsWanted } from "./chroot-map.js";
 import { DEFAULT_CHROOT } from "./default-chroot.js";
 import type { AllowedPath } from "./policy.js";
 import type { HostPaths, MountSpec } from "../ports.js";
+import type { TaskSpec } from "./spec.js";
 
 /** How long it is taken as known where the host's system directories are, in milliseconds. */
 const KNOWN_MS = 1_000;
+
+export type PlanWanted = MountsWanted & Pick<TaskSpec, "allocId" | "taskName">;
 
 interface Plan {
   readonly until: number;
@@ -20,12 +23,19 @@ export class MountPlans {
 
   constructor(
     private readonly allowed: readonly AllowedPath[],
-    private readonly paths: Pick<HostPaths, "realpath" | "readlink">,
+    private readonly paths: Pick<HostPaths, "realpath" | "readlink" | "taskDirectory">,
   ) {}
 
-  /** As mountSpecs. */
-  of(wanted: MountsWanted): Promise<readonly MountSpec[]> {
-    if (wanted.chroot !== DEFAULT_CHROOT || wanted.mounts.length > 0) return this.look(wanted);
+  /** As mountSpecs, and rejects with FIELD_INVALID as checkSources. */
+  async of(wanted: PlanWanted): Promise<readonly MountSpec[]> {
+    if (wanted.chroot === DEFAULT_CHROOT) return this.ofDefault(wanted);
+    const mounts = await this.look(wanted);
+    checkSources(mounts, await this.paths.taskDirectory(wanted.allocId, wanted.taskName));
+    return mounts;
+  }
+
+  private ofDefault(wanted: MountsWanted): Promise<readonly MountSpec[]> {
+    if (wanted.mounts.length > 0) return this.look(wanted);
     const now = performance.now();
     const known = this.plans.get(wanted.chrootMethod);
     if (known !== undefined && now < known.until) return known.mounts;

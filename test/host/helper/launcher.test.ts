@@ -55,6 +55,15 @@ describe("the launcher", () => {
     expect(await sandbox.exited).toMatchObject({ started: false });
   });
 
+  it("embeds nothing of a tree that its own directory is in below that", async () => {
+    const alloc = join(directory, "alloc");
+    const made = create({ mounts: [embedding(alloc)] });
+    await expect(made).rejects.toMatchObject({ fault: { step: "EMBED_TREES", errno: "ELOOP" } });
+    const inTree = join(alloc, "alloc1/task1/tree/alloc1");
+    expect(existsSync(inTree)).toBe(true);
+    expect(existsSync(join(inTree, "task1"))).toBe(false);
+  });
+
   it("is asked for nothing that is larger than a message may be, and serves on", async () => {
     const mounts = Array.from({ length: 3000 }, (_, index) => ({
       source: `/${"s".repeat(4000)}`,

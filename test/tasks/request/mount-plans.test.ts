@@ -1,7 +1,7 @@
 import { DEFAULT_CHROOT } from "../../../src/tasks/request/default-chroot";
 import { MountPlans } from "../../../src/tasks/request/mount-plans";
 
-const ALLOWED = [...DEFAULT_CHROOT.map(({ source }) => source), "/srv"].map((path) => ({
+const ALLOWED = [...DEFAULT_CHROOT.map(({ source }) => source), "/srv", "/data"].map((path) => ({
   path,
   writable: false,
 }));
@@ -15,11 +15,18 @@ function host(): { plans: MountPlans; looks: string[] } {
       return Promise.resolve(path);
     },
     readlink: () => Promise.resolve(undefined),
+    taskDirectory: (allocId, taskName) => Promise.resolve(`/data/alloc/${allocId}/${taskName}`),
   });
   return { plans, looks };
 }
 
-const wanted = { chroot: DEFAULT_CHROOT, chrootMethod: "bind", mounts: [] } as const;
+const wanted = {
+  allocId: "a",
+  taskName: "t",
+  chroot: DEFAULT_CHROOT,
+  chrootMethod: "bind",
+  mounts: [],
+} as const;
 
 it("the default chroot is looked up once for many tasks, and anew after a while", async () => {
   jest.useFakeTimers();
@@ -54,4 +61,20 @@ it.each([
   const once = looks.length;
   await plans.of({ ...wanted, ...own });
   expect(looks).toHaveLength(2 * once);
+});
+
+it.each([
+  ["/data/alloc/a/t", true],
+  ["/data/alloc/a/t/local/x", true],
+  ["/data/alloc/a", true],
+  ["/data/alloc", true],
+  ["/data", true],
+  ["/data/alloc/a/alloc", false],
+  ["/data/alloc/a/t2", false],
+  ["/data/all", false],
+])("of a chroot map of %s it is said whether it is one onto itself: %s", async (source, isOwn) => {
+  const plan = host().plans.of({ ...wanted, chroot: [{ source, target: "/x" }] });
+  const refusal = { reason: "FIELD_INVALID", field: "chroot" };
+  if (isOwn) await expect(plan).rejects.toMatchObject(refusal);
+  else expect(await plan).toMatchObject([{ source }]);
 });
