@@ -97,7 +97,9 @@ function overTls(
 /** By OpenSSL: Node's own check takes an IPv6 address for a name (20.19). */
 function checkAddress(address: string, shown: PeerCertificate): Error | undefined {
   if (new X509Certificate(shown.raw).checkIP(address) !== undefined) return undefined;
-  return new Error(`${address} is none of the certificate's altnames: ${shown.subjectaltname ?? "it has none"}`);
+  return new Error(
+    `${address} is none of the certificate's altnames: ${shown.subjectaltname ?? "it has none"}`,
+  );
 }
 
 /** Of "<host>:<port>"; that of an IPv6 address without its brackets. */

@@ -215,7 +215,9 @@ it("failures of the daemon's own tell the client nothing, and the log no secret"
   rmSync(log, { recursive: true });
   const allocId = canary();
   writeFileSync(test.allocDir(allocId), "");
-  expectCleanError(await caught(test.client.configure({ ...secret(), allocId, taskName: "none" })));
+  expectCleanError(
+    await caught(test.client.configure({ ...secret(), allocId, taskName: "none", allowUnenforced: true })),
+  );
   await until(() => test.logged.includes("ENOTDIR"));
   rmSync(test.allocDir(allocId));
   const running = await test.started(secret());
