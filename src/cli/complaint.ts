@@ -81,8 +81,13 @@ export function complaint(error: unknown, host: string, verb = ""): string {
     return `${printable(message)}; give a certificate (--tls-cert, --tls-key) or a token (--token-file)`;
   }
   const at = field === undefined || message.includes(field) ? "" : ` (${field})`;
-  const hint = OF_FLAGS.includes(reason ?? "") ? seeHelp(verb) : HINTS[reason ?? ""];
+  const hint = OF_FLAGS.includes(reason ?? "") ? seeHelp(verb) : hintOf(error);
   return printable(`${message}${at}${hint === undefined ? "" : `; ${hint}`}`);
+}
+
+function hintOf({ reason = "", metadata }: StockadeError): string | undefined {
+  const lacksMemory = reason === "COMMAND_NOT_EXECUTABLE" && metadata["errno"] === "ENOMEM";
+  return HINTS[lacksMemory ? "MEMORY_IN_USE" : reason];
 }
 
 function seeHelp(verb: string): string {

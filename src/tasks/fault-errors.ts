@@ -124,15 +124,32 @@ function mountFailed(verb: string, fault: StepFault, mount: MountSpec | undefine
   return new TaskError({ reason: "SANDBOX_FAILED", ...field, message, metadata });
 }
 
-/** The answer to a Start whose command could not be executed. `index` is the element of PATH that was tried. */
-export function commandNotExecutable(fault: StepFault, program: string, path: string): TaskError {
+/**
+ * The answer to a Start whose command could not be executed. `index` is the element of PATH that was tried.
+ * @param oomKilled the kernel has killed the process that was to become it, for want of memory
+ */
+export function commandNotExecutable(
+  fault: StepFault,
+  program: string,
+  path: string,
+  oomKilled: boolean,
+): TaskError {
   const where = lookedUp(fault, program, path);
+  if (oomKilled && fault.errno === "ESRCH") return commandTooLarge(fault, where);
   const metadata = { stage: stageOf(fault.step), errno: fault.errno, path: where };
   if (fault.step === "FIND_INTERPRETER") return interpreterMissing(fault, metadata);
   return new TaskError({
     reason: "COMMAND_NOT_EXECUTABLE",
     message: `cannot ${HELPER_STEP_WORDS[fault.step]} ${echo(where)}: ${fault.errno}`,
     metadata,
+  });
+}
+
+function commandTooLarge({ step }: StepFault, where: string): TaskError {
+  return new TaskError({
+    reason: "COMMAND_NOT_EXECUTABLE",
+    message: `cannot ${HELPER_STEP_WORDS[step]} ${echo(where)}: that takes more memory than the task may use`,
+    metadata: { stage: stageOf(step), errno: "ENOMEM", path: where },
   });
 }
 

@@ -168,9 +168,10 @@ export class Task {
       launch.giveBack();
     } catch (error) {
       // Of what may have been started the end has come, and is not known either.
-      await (this.begun.kind === "unknown" ? this.wait() : this.kill("never_started"));
+      const { oomKilled } = await (this.begun.kind === "unknown" ? this.wait() : this.kill("never_started"));
       if (error instanceof HelperFault && this.journal.known.cause === "never_started") {
-        throw commandNotExecutable(error.fault, argv[0] ?? programOf(spec), env.get("PATH") ?? "");
+        const program = argv[0] ?? programOf(spec);
+        throw commandNotExecutable(error.fault, program, env.get("PATH") ?? "", oomKilled);
       }
       throw this.endedError(error);
     }

@@ -32,6 +32,12 @@ it.each(NEVER_MET)("%s is of no verb, and has no advice", (reason) => {
   expect(said(reason)).toBe("this has failed");
 });
 
+it("a command that takes more memory than it may use is to be given more", () => {
+  const metadata = { errno: "ENOMEM" };
+  const error = toServiceError(new TaskError({ reason: "COMMAND_NOT_EXECUTABLE", message: "x", metadata }));
+  expect(complaint(new StockadeError(error), "unix:/sock", "run")).toBe("x; give it more by --memory");
+});
+
 it("advice names flags and verbs that there are", () => {
   const flags = Object.keys({ ...RUN_FLAGS, ...HOST_FLAGS, help: true });
   const verbs = readdirSync(resolve(__dirname, "../../src/cli/verbs")).map((file) => basename(file, ".ts"));
