@@ -8,7 +8,7 @@ export interface BenchOptions {
   readonly cyclesPerRound: number;
   readonly callsPerRound: number;
   readonly peersPerRound: number;
-  /** Cycles before anything is measured. */
+  /** Cycles before anything is measured: a daemon that has run for a while has been compiled, which takes a thousand. */
   readonly warmup: number;
   /** How many tasks at once, and how many in all for each of them. */
   readonly atOnce: readonly number[];
@@ -33,7 +33,7 @@ export const FULL: BenchOptions = {
   cyclesPerRound: 60,
   callsPerRound: 300,
   peersPerRound: 20,
-  warmup: 200,
+  warmup: 1_500,
   atOnce: [1, 8, 32],
   tasksAtOnce: 1000,
   turnTasks: 2000,
