@@ -2,7 +2,10 @@
 import { BinaryReader } from "@bufbuild/protobuf/wire";
 
 import { TaskError } from "../tasks/errors.js";
+import type { Caller } from "../tasks/access/identity.js";
+import { turns } from "../tasks/concurrency/fair-turns.js";
 import { checkShape } from "./check-shape.js";
+import { largeRequests, type LargeRequest } from "./large-requests.js";
 import type { Shape } from "./request-shape.js";
 
 interface RequestType<T> {
@@ -12,6 +15,12 @@ interface RequestType<T> {
 /** Stand for requests that are not decoded: grpc-js would answer what throws here with INTERNAL. */
 const refused = new WeakMap<object, TaskError>();
 
+/** From so many bytes on a request is decoded in a turn of its own. */
+const LARGE_BYTES = 65_536;
+
+/** Stand for requests that are not decoded yet. */
+const large = new WeakMap<object, LargeRequest<unknown>>();
+
 /** A call whose requests are so read. What throws is answered by grpc-js, with INTERNAL. */
 export function strictly<
   T extends object,
@@ -20,7 +29,20 @@ export function strictly<
   return { ...definition, requestDeserialize: (bytes: Buffer) => decode(type, shape, bytes) };
 }
 
-/** To be called before anything is done with a request: throws the TaskError with which it is refused, if it is. */
+/**
+ * The request that a handler has been given, in a turn that has time for it. Rejects with the TaskError with which it is
+ * refused, if it is, and with the reason of `signal`.
+ */
+export async function decoded<Request>(request: Request, by: Caller, signal: AbortSignal): Promise<Request> {
+  const deferred = large.get(request as object) as LargeRequest<Request> | undefined;
+  const whole = deferred === undefined ? request : await largeRequests.decode(deferred, by, signal);
+  await turns.enter();
+  signal.throwIfAborted();
+  checkDecoded(request);
+  return whole;
+}
+
+/** Throws the TaskError with which a request is refused, if it is. */
 export function checkDecoded(request: unknown): void {
   const error = refused.get(request as object);
   if (error !== undefined) throw error;
@@ -32,11 +54,28 @@ function decode<T extends object>(type: RequestType<T>, shape: Shape, bytes: Buf
     checkShape(bytes, shape);
   } catch (error) {
     if (!(error instanceof TaskError)) throw error;
-    const instead = type.decode(new BinaryReader(new Uint8Array()), 0);
+    const instead = nothing(type);
     refused.set(instead, error);
     return instead;
   }
-  return type.decode(new StrictReader(bytes), bytes.length);
+  const read = (): T => type.decode(new StrictReader(bytes), bytes.length);
+  if (bytes.length < LARGE_BYTES) return read();
+  const instead = nothing(type);
+  large.set(instead, { bytes: bytes.length, decode: () => orNoMessage(read) });
+  return instead;
+}
+
+function nothing<T>(type: RequestType<T>): T {
+  return type.decode(new BinaryReader(new Uint8Array()), 0);
+}
+
+/** What grpc-js answers where bytes are no message. */
+function orNoMessage<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new TaskError({ reason: "INTERNAL", message: "Error deserializing request", cause: error });
+  }
 }
 
 /** Strings are UTF-8 (proto3): one with its bad bytes replaced could be another's path, or the name of another. */

@@ -3,14 +3,17 @@ import { createServer, type Server, type Socket } from "node:net";
 
 import { experimental, ServerCredentials, type Server as GrpcServer } from "@grpc/grpc-js";
 
+import { FrameGate } from "./access/frame-gate.js";
 import type { Guard } from "./access/guard.js";
 import type { RemoteAccess } from "./access/remote.js";
+import { Slices } from "./access/slices.js";
 
 /** A path, or the literal address and the port; port 0 is one that is free. */
 export type Endpoint = { readonly path: string } | { readonly host: string; readonly port: number };
 
 export class Listeners {
   private readonly servers = new Set<Server>();
+  private readonly slices = new Slices();
 
   constructor(
     private readonly grpc: GrpcServer,
@@ -31,13 +34,17 @@ export class Listeners {
 
   /** By TLS. */
   async remote(endpoint: Endpoint, access: RemoteAccess): Promise<number> {
-    const injector = this.grpc.createConnectionInjector(
-      // What it is given is decrypted already.
-      experimental.createServerCredentialsWithInterceptors(ServerCredentials.createInsecure(), [
-        this.guard.remote(access),
-      ]),
-    );
-    const tls = access.serve((socket) => injector.injectConnection(socket));
+    const tls = access.serve((socket, connection) => {
+      const injector = this.grpc.createConnectionInjector(
+        // What it is given is decrypted already.
+        experimental.createServerCredentialsWithInterceptors(ServerCredentials.createInsecure(), [
+          this.guard.remote(access, connection),
+        ]),
+      );
+      const gate = new FrameGate(socket, this.slices, connection);
+      gate.once("close", () => injector.destroy());
+      injector.injectConnection(gate);
+    });
     const server = createServer((socket: Socket) => {
       socket.on("error", () => undefined);
       if (access.connections.admit(socket) === undefined) socket.destroy();

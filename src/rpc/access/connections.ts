@@ -5,9 +5,11 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 
+import { TaskError } from "../../tasks/errors.js";
 import type { ConnectionInfo } from "./connection-info.js";
 import type { ClientCertificate } from "./certificate.js";
 import { Pace } from "./pace.js";
+import { Shares, type Share } from "./slices.js";
 
 /** How many connections may not have shown yet whose they are. */
 const UNPROVEN_MAX = 64;
@@ -26,15 +28,21 @@ export class Connection {
   certificate: ClientCertificate | undefined;
   /** The identity it counts for; undefined: it is unproven. */
   provenFor: string | undefined;
+  /** Those that are not over; the oldest first. */
+  readonly calls = new Set<{ end(error: unknown): void }>();
   /** Calls without credentials that are under way. */
   publicCalls = 0;
   deadline: NodeJS.Timeout | undefined;
+  /** It counts for nobody any more, though some of what it has sent may still be on its way. */
+  over = false;
   private refused = 0;
   private tls: TLSSocket | undefined;
 
   constructor(
     private readonly socket: Socket,
     readonly address: string,
+    /** Its address's until it is proven, then its identity's. */
+    public share: Share,
   ) {}
 
   /** The handshake is done. */
@@ -46,6 +54,16 @@ export class Connection {
   refuse(): void {
     this.refused++;
     if (this.provenFor === undefined && this.refused > REFUSED_MAX) this.close();
+  }
+
+  endCalls(count: number): boolean {
+    let left = count;
+    for (const call of this.calls) {
+      if (left-- === 0) return true;
+      this.calls.delete(call);
+      call.end(new TaskError({ reason: "CALL_CANCELLED", message: "the caller has gone" }));
+    }
+    return false;
   }
 
   /** Soon: what has been answered still goes out. */
@@ -65,6 +83,7 @@ export class Connections {
   private readonly unproven = new Set<Connection>();
   private readonly proven = new Map<string, number>();
   private readonly pace = new Pace();
+  private readonly shares = new Shares();
 
   /** @param max how many may have shown whose they are; one identity has half of them at most */
   constructor(private readonly max: number) {}
@@ -77,11 +96,12 @@ export class Connections {
     if (!this.pace.allows(address)) return undefined;
     if (this.unproven.size >= UNPROVEN_MAX) this.makeRoom();
     const key = keyOf(socket);
-    const connection = new Connection(socket, address);
+    const connection = new Connection(socket, address, this.shares.of(`address ${address}`));
     this.all.set(key, connection);
     this.await(connection);
     socket.once("close", () => {
       this.all.delete(key);
+      connection.over = true;
       this.settle(connection);
       this.discount(connection);
       connection.close();
@@ -101,6 +121,7 @@ export class Connections {
     if (total >= this.max || ofName >= Math.max(1, Math.floor(this.max / 2))) return false;
     this.settle(connection);
     connection.provenFor = name;
+    connection.share = this.shares.of(`identity ${name}`);
     this.proven.set(name, ofName + 1);
     return true;
   }

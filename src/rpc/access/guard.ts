@@ -47,15 +47,17 @@ export class Guard {
 
   /** For listeners that are the local admin's alone. */
   local(): ServerInterceptor {
-    return this.interceptor((call, metadata) => this.enter(call, metadata, LOCAL_ADMIN, ""));
+    return this.interceptor(
+      (call, metadata) => this.enter(call, metadata, LOCAL_ADMIN, ""),
+      new Set(),
+      () => undefined,
+    );
   }
 
-  /** For those that anybody can reach. */
-  remote(access: RemoteAccess): ServerInterceptor {
-    return this.interceptor((call, metadata) => {
-      const connection = access.connections.find(call.getConnectionInfo());
-      // It has gone meanwhile.
-      if (connection === undefined) throw access.refusal();
+  /** For one connection, which anybody can have made. */
+  remote(access: RemoteAccess, connection: Connection): ServerInterceptor {
+    const admit: Admit = (call, metadata) => {
+      if (connection.over) throw access.refusal();
       const right = rightFor(call.path);
       if (right === "anybody") return this.enterAsAnybody(connection);
       const credential = access.identify(connection, metadata);
@@ -74,7 +76,8 @@ export class Guard {
       const admitted = this.enter(call, metadata, callerOf(identity), identity.name);
       this.shown.set(call, credential);
       return admitted;
-    });
+    };
+    return this.interceptor(admit, connection.calls, () => connection.share.waste());
   }
 
   /** Ends the calls of those whose credentials do not hold any more. */
@@ -89,13 +92,21 @@ export class Guard {
     for (const call of this.open) call.end(error);
   }
 
-  private interceptor(admit: Admit): ServerInterceptor {
+  private interceptor(
+    admit: Admit,
+    ofConnection: Connection["calls"],
+    wasted: () => void,
+  ): ServerInterceptor {
     return (method, next) => {
-      const call = new GuardedCall(method, next, admit, this.receiving, (over) => {
-        this.open.delete(over);
-        this.shown.delete(over);
-      });
+      const over = (call: GuardedCall): void => {
+        this.open.delete(call);
+        ofConnection.delete(call);
+        this.shown.delete(call);
+        if (!call.answered) wasted();
+      };
+      const call = new GuardedCall(method, next, admit, this.receiving, over);
       this.open.add(call);
+      ofConnection.add(call);
       return call;
     };
   }
@@ -136,6 +147,8 @@ export class Guard {
 
 class GuardedCall extends ServerInterceptingCall implements Receiver {
   private admitted: Admitted | undefined;
+  /** Whether its handler has given it its status. */
+  answered = false;
 
   constructor(
     private readonly method: Method,
@@ -176,6 +189,11 @@ class GuardedCall extends ServerInterceptingCall implements Receiver {
 
   get holder(): string {
     return this.admitted?.holder ?? "";
+  }
+
+  override sendStatus(status: Parameters<ServerInterceptingCall["sendStatus"]>[0]): void {
+    this.answered = true;
+    super.sendStatus(status);
   }
 
   /** Answers it, whatever its handler does. */
