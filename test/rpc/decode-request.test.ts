@@ -1,9 +1,10 @@
 /** Requests of bytes that are made to take long, or to be taken for others. */
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
-import { checkDecoded } from "../../src/rpc/decode-request";
+import { checkDecoded, decoded } from "../../src/rpc/decode-request";
 import { SHAPES, type Part, type Shape } from "../../src/rpc/request-shape";
 import { SERVICE } from "../../src/rpc/service-definition";
+import { LOCAL_ADMIN } from "../../src/tasks/access/identity";
 import { pathsIn, REQUEST_FIELDS, type ApiField } from "../support/api-fields";
 
 const MESSAGE_BYTES_MAX = 4 * 2 ** 20;
@@ -70,7 +71,7 @@ it("what ends beyond the message that it is in is refused", () => {
   });
 });
 
-it("as many of each as there may be are taken, all at once", () => {
+it("as many of each as there may be are taken, all at once", async () => {
   const entry = (number: number, index: number): Buffer => field(number, field(1, Buffer.from(`${index}`)));
   const times = (count: number, make: (index: number) => Buffer): Buffer =>
     Buffer.concat(Array.from({ length: count }, (_, index) => make(index)));
@@ -82,13 +83,25 @@ it("as many of each as there may be are taken, all at once", () => {
     times(64, (index) => entry(21, index)),
     field(19, varint(1)),
   ]);
-  const request = SERVICE.run.requestDeserialize(
+  const given = SERVICE.run.requestDeserialize(
     Buffer.concat([field(RUN, configure), times(1024, () => field(4)), times(1024, () => field(5))]),
   );
-  checkDecoded(request);
+  const request = await decoded(given, LOCAL_ADMIN, new AbortController().signal);
   expect(request.configure?.env.size).toBe(32_768);
   expect(request.configure?.supplementaryGroups).toHaveLength(65_536);
   expect([request.files.length, request.collect.length]).toEqual([1024, 1024]);
+});
+
+it.each([
+  ["command", "alone", field(3, Buffer.alloc(70_000, 0xff))],
+  ["task_name", "among many", Buffer.concat([field(3, Buffer.alloc(70_000)), field(2, Buffer.of(0xff))])],
+])("of a large request, a bad %s, %s, is refused as of a small one", async (name, _where, bytes) => {
+  const given = SERVICE.configure.requestDeserialize(bytes);
+  await expect(decoded(given, LOCAL_ADMIN, new AbortController().signal)).rejects.toMatchObject({
+    code: "INVALID_ARGUMENT",
+    reason: "FIELD_INVALID",
+    field: name,
+  });
 });
 
 const TYPES: Readonly<Record<string, Part["of"]>> = { TYPE_STRING: "text", TYPE_BYTES: "bytes" };
