@@ -1,7 +1,7 @@
 /** Requests that cost a server most: each has the longest list of one kind that is accepted, or as many bytes. */
 import * as api from "../../src/gen/executor/v1/executor.js";
 import { FILES_MAX } from "../../src/tasks/request/input-files.js";
-import { GROUPS_MAX, ITEMS_MAX, MOUNTS_MAX } from "../../src/tasks/request/spec.js";
+import { ARGS_MAX, ENTRIES_MAX, GROUPS_MAX, MOUNTS_MAX } from "../../src/tasks/request/spec.js";
 
 export interface ExpensiveRequest {
   readonly method: string;
@@ -25,10 +25,10 @@ export function expensiveRequests(): readonly [ExpensiveRequest, ...ExpensiveReq
   const map = <T>(count: number, value: (at: number) => T): Map<string, T> =>
     new Map(list(count).map((key, at) => [key, value(at)]));
   return [
-    configure({ args: list(ITEMS_MAX, 50) }),
-    configure({ env: map(ITEMS_MAX, () => "x".repeat(100)) }),
-    configure({ ports: map(ITEMS_MAX, (at) => 1 + at) }),
-    configure({ meta: map(ITEMS_MAX, () => "x".repeat(100)) }),
+    configure({ args: list(ARGS_MAX, 50) }),
+    configure({ env: map(ENTRIES_MAX, () => "x".repeat(400)) }),
+    configure({ ports: map(ENTRIES_MAX, (at) => 1 + at) }),
+    configure({ meta: map(ENTRIES_MAX, () => "x".repeat(400)) }),
     configure({ supplementaryGroups: Array.from({ length: GROUPS_MAX }, () => "1000") }),
     configure({ chroot: map(MOUNTS_MAX, (at) => `/v${at}`) }),
     configure({ command: "", commandLine: "a ".repeat(60_000) }),

@@ -77,9 +77,28 @@ function decodeTexts<T>(type: RequestType<T>, shape: Shape, bytes: Buffer): T {
   }
 }
 
+/** From so many bytes on a string is read by Node: bufbuild's own way takes three times as long. */
+const LONG_BYTES = 16;
+
 /** Strings are UTF-8 (proto3): one with its bad bytes replaced could be another's path, or the name of another. */
 class StrictReader extends BinaryReader {
+  constructor(private readonly request: Buffer) {
+    super(request);
+  }
+
   override string(): string {
+    const begin = this.pos;
+    const length = this.uint32();
+    const end = this.pos + length;
+    if (length >= LONG_BYTES && end <= this.len) {
+      const text = this.request.toString("utf8", this.pos, end);
+      // Stands for each byte that is none of UTF-8, and may stand for itself.
+      if (!text.includes("\ufffd")) {
+        this.pos = end;
+        return text;
+      }
+    }
+    this.pos = begin;
     return super.string(true);
   }
 }

@@ -5,6 +5,7 @@ import { checkDecoded, decoded } from "../../src/rpc/decode-request";
 import { SHAPES, type Part, type Shape } from "../../src/rpc/request-shape";
 import { SERVICE } from "../../src/rpc/service-definition";
 import { LOCAL_ADMIN } from "../../src/tasks/access/identity";
+import { ARGS_MAX, ENTRIES_MAX, GROUPS_MAX } from "../../src/tasks/request/spec";
 import { pathsIn, REQUEST_FIELDS, type ApiField } from "../support/api-fields";
 
 const MESSAGE_BYTES_MAX = 4 * 2 ** 20;
@@ -76,9 +77,9 @@ it("as many of each as there may be are taken, all at once", async () => {
   const times = (count: number, make: (index: number) => Buffer): Buffer =>
     Buffer.concat(Array.from({ length: count }, (_, index) => make(index)));
   const configure = Buffer.concat([
-    ...[6, 16, 17].map((number) => times(32_768, (index) => entry(number, index))),
-    times(32_768, () => field(4)),
-    times(65_536, () => field(9)),
+    ...[6, 16, 17].map((number) => times(ENTRIES_MAX, (index) => entry(number, index))),
+    times(ARGS_MAX, () => field(4)),
+    times(GROUPS_MAX, () => field(9)),
     times(1024, () => field(13, Buffer.concat([field(1), field(2), varint(3)]))),
     times(64, (index) => entry(21, index)),
     field(19, varint(1)),
@@ -87,8 +88,8 @@ it("as many of each as there may be are taken, all at once", async () => {
     Buffer.concat([field(RUN, configure), times(1024, () => field(4)), times(1024, () => field(5))]),
   );
   const request = await decoded(given, LOCAL_ADMIN, new AbortController().signal);
-  expect(request.configure?.env.size).toBe(32_768);
-  expect(request.configure?.supplementaryGroups).toHaveLength(65_536);
+  expect(request.configure?.env.size).toBe(ENTRIES_MAX);
+  expect(request.configure?.supplementaryGroups).toHaveLength(GROUPS_MAX);
   expect([request.files.length, request.collect.length]).toEqual([1024, 1024]);
 });
 
@@ -102,6 +103,28 @@ it.each([
     reason: "FIELD_INVALID",
     field: name,
   });
+});
+
+/** The last of each is one that Node's reading of UTF-8 has to tell from what it puts in place of bad bytes. */
+it.each([
+  ["short", ["", "a", "é\0", "\ufffd"]],
+  ["long", ["a".repeat(100), "é𝄞\0".repeat(9), "\ufeff".repeat(9), "\ufffd".repeat(9)]],
+])("%s strings are read as they were written", (_, args) => {
+  const bytes = Buffer.concat(args.map((arg) => field(4, Buffer.from(arg))));
+  expect(SERVICE.configure.requestDeserialize(bytes).args).toEqual(args);
+});
+
+it.each([
+  ["a byte alone", "ff"],
+  ["one that is longer than it need be", "c080"],
+  ["half a surrogate pair", "eda080"],
+  ["one beyond the last", "f4908080"],
+  ["one that breaks off", "e282"],
+])("strings with a sequence that is none of UTF-8 are refused, %s", (_, hex) => {
+  for (const before of ["", "a".repeat(100), "\ufffd".repeat(9)]) {
+    const bytes = field(4, Buffer.concat([Buffer.from(before), Buffer.from(hex, "hex")]));
+    expect(refusal("configure", bytes)).toMatchObject({ field: "args[0]" });
+  }
 });
 
 const TYPES: Readonly<Record<string, Part["of"]>> = { TYPE_STRING: "text", TYPE_BYTES: "bytes" };
