@@ -95,7 +95,9 @@ it.each(["end", "destroy"] as const)(
     client.write(PREFACE);
     await once(gate, "data");
     client[way]();
-    await once(gate, way === "end" ? "end" : "close");
+    // The socket closes after its end, which on a busy host is before the last call has been ended.
+    const closed = once(gate, "close");
+    await (way === "end" ? Promise.race([once(gate, "end"), closed]) : closed);
     expect(left).toBe(0);
     expect(Math.max(...counts)).toBeLessThanOrEqual(4);
     gate.destroy();
