@@ -10,14 +10,14 @@ dist/bench/turns.so: bench/turns.c bench/bench.mk native/native.mk | preflight
 	@mkdir -p $(@D)
 	gcc $(NATIVE_FLAGS) -fPIC -shared -o $@ $<
 
-dist/bench/.stamp: $(wildcard bench/*.ts) bench/tsconfig.json dist/js/.stamp
+dist/bench/.stamp: $(wildcard bench/*.ts bench/*/*.ts) bench/tsconfig.json dist/js/.stamp
 	tsc -p bench
 	@touch $@
 
 .PHONY: bench bench-build soak
 bench-build: build $(BENCH_PROGRAMS) dist/bench/.stamp
 
-# BENCH_ARGS=--quick: in less than a minute, and coarser.
+# BENCH_ARGS=--quick: in about a minute, and coarser; BENCH_ARGS="--only hostile": nothing else.
 bench: bench-build
 	node dist/bench/bench/main.js $(BENCH_ARGS)
 

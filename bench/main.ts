@@ -1,4 +1,10 @@
-/** Measures everything, prints a table, and writes it as JSON. `--quick`: coarser, in less than a minute. */
+/**
+ * Measures everything, prints a table, and writes it as JSON. `--quick`: coarser, in about a minute. `--only <subject>`:
+ * nothing else.
+ */
+import { parseArgs } from "node:util";
+
+import { measureHostile } from "./hostile.js";
 import { measureIdle } from "./idle.js";
 import { measureLatency } from "./latency.js";
 import { measureLogs } from "./logs.js";
@@ -11,21 +17,27 @@ import { withResources } from "./with-resources.js";
 
 type Measurement = (options: BenchOptions, resources: Resources) => Promise<Row[]>;
 
-const MEASUREMENTS: readonly Measurement[] = [
-  measureLatency,
-  measureTurns,
-  measureLogs,
-  measureIdle,
-  measureRecovery,
-];
+const MEASUREMENTS: Readonly<Record<string, Measurement>> = {
+  latency: measureLatency,
+  turns: measureTurns,
+  logs: measureLogs,
+  hostile: measureHostile,
+  idle: measureIdle,
+  recovery: measureRecovery,
+};
 
 async function main(args: readonly string[]): Promise<void> {
-  const quick = args.includes("--quick");
-  const unknown = args.find((arg) => arg !== "--quick");
-  if (unknown !== undefined) throw new Error(`there is no '${unknown}', only --quick`);
+  const { quick, only } = parseArgs({
+    args: [...args],
+    options: { quick: { type: "boolean", default: false }, only: { type: "string" } },
+  }).values;
+  const wanted = Object.entries(MEASUREMENTS).filter(([name]) => only === undefined || name === only);
+  if (wanted.length === 0) {
+    throw new Error(`there is no '${only}', only ${Object.keys(MEASUREMENTS).join(", ")}`);
+  }
   if (process.geteuid?.() !== 0) throw new Error("limits and cgroups need root: run it as root");
   const rows: Row[] = [];
-  for (const measure of MEASUREMENTS) {
+  for (const [, measure] of wanted) {
     const measured = await withResources((resources) => measure(quick ? QUICK : FULL, resources));
     process.stdout.write(tableOf(measured));
     rows.push(...measured);

@@ -25,6 +25,11 @@ export interface BenchOptions {
   readonly logFollowers: number;
   /** Writes whose followers are to hear of them soon. */
   readonly firstBytes: number;
+  /** Each attack is measured so often, with so many calls of its victim's under it and as many without. */
+  readonly hostileRounds: number;
+  readonly hostileCalls: number;
+  /** How long an attack goes on before its effect is measured, and its rest after it has ended, in milliseconds. */
+  readonly hostileLeadMs: number;
 }
 
 export const FULL: BenchOptions = {
@@ -43,6 +48,9 @@ export const FULL: BenchOptions = {
   logRounds: 5,
   logFollowers: 200,
   firstBytes: 100,
+  hostileRounds: 2,
+  hostileCalls: 400,
+  hostileLeadMs: 300,
 };
 
 export const QUICK: BenchOptions = {
@@ -61,6 +69,9 @@ export const QUICK: BenchOptions = {
   logRounds: 3,
   logFollowers: 200,
   firstBytes: 20,
+  hostileRounds: 1,
+  hostileCalls: 60,
+  hostileLeadMs: 100,
 };
 
 /** The command of every task but the idle ones. */
@@ -87,6 +98,9 @@ export const CHUNK_BYTES = 65_536;
 /** How many times as fast as the log's the bare stream may be, and how late a follower may hear of a write, in milliseconds. */
 export const STREAM_MAX_TIMES = 1.43;
 export const FIRST_BYTE_MAX_MS = 2;
+
+/** How many times as long another's calls may take while somebody attacks, at the 99th percentile. */
+export const HOSTILE_MAX_TIMES = 2;
 
 /** A cycle may take so many floors and so many bare calls. */
 export const CYCLE_FLOORS = 2.5;

@@ -1,24 +1,26 @@
 /** The sockets that the server listens on; what comes in by them is handed to gRPC once it may speak HTTP/2. */
 import { createServer, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 
 import {
   experimental,
   ServerCredentials,
-  type ConnectionInjector,
   type Server as GrpcServer,
   type ServerInterceptor,
 } from "@grpc/grpc-js";
 
-import { Connections, localBounds } from "./access/connections.js";
+import { Connections, localBounds, type Connection } from "./access/connections.js";
+import { FrameGate } from "./access/frame-gate.js";
 import type { Guard } from "./access/guard.js";
 import type { RemoteAccess } from "./access/remote.js";
+import { Slices } from "./access/slices.js";
 
 /** A path, or the literal address and the port; port 0 is one that is free. */
 export type Endpoint = { readonly path: string } | { readonly host: string; readonly port: number };
 
 export class Listeners {
   private readonly servers = new Set<Server>();
-  private unnamed = 0;
+  private readonly slices = new Slices();
 
   constructor(
     private readonly grpc: GrpcServer,
@@ -28,22 +30,24 @@ export class Listeners {
   /** Without encryption, for the local admin. Resolves with the port; 0 for a path. */
   async local(endpoint: Endpoint, connectionsMax: number): Promise<number> {
     const connections = new Connections(localBounds(connectionsMax));
-    const injector = this.injectorFor(this.guard.local(connections));
+    // All who come by a path are one.
+    const address = "path" in endpoint ? "unix" : undefined;
     const server = createServer((socket) => {
-      if ("path" in endpoint) this.name(socket);
-      this.take(socket, connections, () => injector.injectConnection(socket));
+      const connection = this.take(connections, socket, address);
+      if (connection !== undefined) this.inject(socket, this.guard.local(connections, connection));
     });
     return this.listen(server, endpoint);
   }
 
   /** By TLS. */
   async remote(endpoint: Endpoint, access: RemoteAccess): Promise<number> {
-    // What it is given is decrypted already.
-    const injector = this.injectorFor(this.guard.remote(access));
-    const tls = access.serve((socket) => injector.injectConnection(socket));
-    const server = createServer((socket) =>
-      this.take(socket, access.connections, () => tls.emit("connection", socket)),
-    );
+    const tls = access.serve((socket, connection) => {
+      const gate = new FrameGate(socket, this.slices, connection);
+      this.inject(gate, this.guard.remote(access, connection));
+    });
+    const server = createServer((socket) => {
+      if (this.take(access.connections, socket) !== undefined) tls.emit("connection", socket);
+    });
     return this.listen(server, endpoint);
   }
 
@@ -53,24 +57,21 @@ export class Listeners {
     this.servers.clear();
   }
 
-  private injectorFor(guard: ServerInterceptor): ConnectionInjector {
-    return this.grpc.createConnectionInjector(
+  /** Undefined: it is closed. */
+  private take(connections: Connections, socket: Socket, address?: string): Connection | undefined {
+    socket.on("error", () => undefined);
+    const connection = connections.admit(socket, address);
+    if (connection === undefined) socket.destroy();
+    return connection;
+  }
+
+  /** Gives gRPC a connection, decrypted, and of which the guard knows whose it is. */
+  private inject(socket: Duplex, guard: ServerInterceptor): void {
+    const injector = this.grpc.createConnectionInjector(
       experimental.createServerCredentialsWithInterceptors(ServerCredentials.createInsecure(), [guard]),
     );
-  }
-
-  private take(socket: Socket, connections: Connections, use: () => void): void {
-    socket.on("error", () => undefined);
-    if (connections.admit(socket) === undefined) socket.destroy();
-    else use();
-  }
-
-  /** By what gRPC tells of a call's connection, which is nothing for a unix socket's. */
-  private name(socket: Socket): void {
-    Object.defineProperties(socket, {
-      remoteAddress: { value: "unix" },
-      remotePort: { value: ++this.unnamed },
-    });
+    socket.once("close", () => injector.destroy());
+    injector.injectConnection(socket);
   }
 
   private listen(server: Server, endpoint: Endpoint): Promise<number> {

@@ -5,7 +5,7 @@
 import { PATHS_MAX } from "../tasks/request/collect-paths.js";
 import { FILES_MAX } from "../tasks/request/input-files.js";
 import { LABELS_MAX } from "../tasks/request/labels.js";
-import { GROUPS_MAX, ITEMS_MAX, MOUNTS_MAX } from "../tasks/request/spec.js";
+import { ARGS_MAX, ENTRIES_MAX, GROUPS_MAX, MOUNTS_MAX } from "../tasks/request/spec.js";
 import { STATES_MAX } from "../tasks/listing/list-query.js";
 import { STREAMS_MAX } from "./convert-logs.js";
 
@@ -50,9 +50,9 @@ const CONFIGURE: Shape = {
   1: text("alloc_id"),
   2: text("task_name"),
   3: text("command"),
-  4: many("args", ITEMS_MAX),
+  4: many("args", ARGS_MAX),
   5: text("command_line"),
-  6: map("env", ITEMS_MAX),
+  6: map("env", ENTRIES_MAX),
   7: text("user"),
   8: text("group"),
   9: many("supplementary_groups", GROUPS_MAX),
@@ -62,8 +62,8 @@ const CONFIGURE: Shape = {
   13: many("mounts", MOUNTS_MAX, MOUNT),
   14: one("network", { 1: number("mode") }),
   15: text("ip"),
-  16: map("ports", ITEMS_MAX, number("value")),
-  17: map("meta", ITEMS_MAX),
+  16: map("ports", ENTRIES_MAX, number("value")),
+  17: map("meta", ENTRIES_MAX),
   18: number("allow_unenforced"),
   19: one("timeout", DURATION),
   20: one("cpu_time_limit", DURATION),

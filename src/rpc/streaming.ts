@@ -4,7 +4,7 @@ import type { Caller } from "../tasks/access/identity.js";
 import { turns } from "../tasks/concurrency/fair-turns.js";
 import { TaskError } from "../tasks/errors.js";
 import { callerOfCall } from "./access/callers.js";
-import { checkDecoded } from "./decode-request.js";
+import { decoded } from "./decode-request.js";
 import { toServiceError } from "./status.js";
 import type { StreamSlots } from "./stream-slots.js";
 import type { UnaryParts } from "./unary.js";
@@ -33,7 +33,7 @@ export function streaming<Request, Response>(
     const caller = calls.begin();
     call.on("cancelled", () => calls.leave(caller));
     slots
-      .hold(() => send(call, (signal) => method(call.request, signal, callerOfCall(call)), caller.signal))
+      .hold(() => send(call, method, caller.signal))
       .then(
         () => void call.end(),
         (error: unknown) => {
@@ -49,15 +49,14 @@ export function streaming<Request, Response>(
 
 async function send<Request, Response>(
   call: ServerWritableStream<Request, Response>,
-  begin: (signal: AbortSignal) => AsyncIterable<Response>,
+  method: StreamingMethod<Request, Response>,
   signal: AbortSignal,
 ): Promise<void> {
   const writer = new Writer(call, signal);
-  await turns.enter();
-  signal.throwIfAborted();
-  checkDecoded(call.request);
+  const by = callerOfCall(call);
+  const request = await decoded(call.request, by, signal);
   let written: Promise<void> | undefined;
-  for await (const response of begin(signal)) {
+  for await (const response of method(request, signal, by)) {
     await written;
     await turns.enter();
     signal.throwIfAborted();

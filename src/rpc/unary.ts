@@ -2,10 +2,9 @@ import type { handleUnaryCall, ServerUnaryCall } from "@grpc/grpc-js";
 
 import type { Caller } from "../tasks/access/identity.js";
 import { TaskError } from "../tasks/errors.js";
-import { turns } from "../tasks/concurrency/fair-turns.js";
 import { callerOfCall } from "./access/callers.js";
 import type { Calls } from "./calls.js";
-import { checkDecoded } from "./decode-request.js";
+import { decoded } from "./decode-request.js";
 import { toServiceError } from "./status.js";
 
 /**
@@ -23,11 +22,10 @@ async function begin<Request, Response>(
   call: ServerUnaryCall<Request, Response>,
   signal: AbortSignal,
 ): Promise<Response> {
-  await turns.enter();
+  const by = callerOfCall(call);
   // Where nobody would hear the answer, or the daemon stops, nothing is begun.
-  signal.throwIfAborted();
-  checkDecoded(call.request);
-  return method(call.request, signal, callerOfCall(call));
+  const request = await decoded(call.request, by, signal);
+  return method(request, signal, by);
 }
 
 /** Where a method's calls are counted, and what is told of them. */

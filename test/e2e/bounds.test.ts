@@ -91,12 +91,12 @@ describe("the requests that wait for Start", () => {
 
   it("are counted by what they hold, of whatever kind", async () => {
     await using small = await TestDaemon.start({ unstarted_bytes: MIB });
-    const many = Array.from({ length: 32_768 }, (_, index) => `${index % 10}`);
+    const many = Array.from({ length: 8_192 }, (_, index) => `${index}`.padEnd(100, "x"));
     const requests: readonly ConfigureFields[] = [
       { args: many },
-      { env: Object.fromEntries(many.map((_, index) => [`${index}`, ""])) },
-      { meta: Object.fromEntries(many.map((_, index) => [`${index}`, ""])) },
-      { ports: Object.fromEntries(many.map((_, index) => [`${index}`, 1])) },
+      { env: Object.fromEntries(many.map((name) => [name, ""])) },
+      { meta: Object.fromEntries(many.map((name) => [name, ""])) },
+      { ports: Object.fromEntries(many.map((name) => [name, 1])) },
     ];
     for (const request of requests) {
       expect(await failure(small.configure({ command: "/bin/true", ...request }))).toMatchObject({

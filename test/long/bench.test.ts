@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 
+import { ATTACKS } from "../../bench/hostile/attacks";
 import { itRequires } from "../support/requires";
 
 const ROOT = resolve(__dirname, "../..");
@@ -17,8 +18,19 @@ interface Row {
 /** Peers that need not be installed. */
 const PEERS = ["bwrap_p50", "bwrap_p99", "crun_p50", "crun_p99", "cycle_per_crun", "runc_p50", "runc_p99"];
 
+const HOSTILE = Object.keys(ATTACKS).flatMap((attack) =>
+  ["idle_p50", "p50", "idle_p99", "p99", "times", "turn", "memory", "descriptors"].map(
+    (figure) => `hostile_${attack}_${figure}`,
+  ),
+);
+
 /** Rows whose figure may be none: a count, and differences that a daemon's own coming and going can outweigh. */
-const MAY_BE_NONE = ["turns_too_long", "idle_pss", "recovery_s"];
+const MAY_BE_NONE = [
+  "turns_too_long",
+  "idle_pss",
+  "recovery_s",
+  ...HOSTILE.filter((key) => key.endsWith("memory")),
+];
 
 itRequires(["root", "cgroups"], "the quick bench writes a figure for each row", async () => {
   await promisify(execFile)("make", ["bench", "BENCH_ARGS=--quick"], { cwd: ROOT });
@@ -33,6 +45,7 @@ itRequires(["root", "cgroups"], "the quick bench writes a figure for each row", 
     ...["stall_longest", "stall_longest_bare"],
     ...["bare_stream", "bare_stream_wide", "log_stream", "log_stream_times"],
     ...["bare_followers", "log_followers", "log_followers_times", "first_byte_p50"],
+    ...HOSTILE,
     ...["idle_pss", "idle_pss_inits", "idle_charged"],
     ...["start_s", "recovery_s"],
   ]);

@@ -1,9 +1,11 @@
 /** Requests of bytes that are made to take long, or to be taken for others. */
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 
-import { checkDecoded } from "../../src/rpc/decode-request";
+import { checkDecoded, decoded } from "../../src/rpc/decode-request";
 import { SHAPES, type Part, type Shape } from "../../src/rpc/request-shape";
 import { SERVICE } from "../../src/rpc/service-definition";
+import { LOCAL_ADMIN } from "../../src/tasks/access/identity";
+import { ARGS_MAX, ENTRIES_MAX, GROUPS_MAX } from "../../src/tasks/request/spec";
 import { pathsIn, REQUEST_FIELDS, type ApiField } from "../support/api-fields";
 
 const MESSAGE_BYTES_MAX = 4 * 2 ** 20;
@@ -70,25 +72,59 @@ it("what ends beyond the message that it is in is refused", () => {
   });
 });
 
-it("as many of each as there may be are taken, all at once", () => {
+it("as many of each as there may be are taken, all at once", async () => {
   const entry = (number: number, index: number): Buffer => field(number, field(1, Buffer.from(`${index}`)));
   const times = (count: number, make: (index: number) => Buffer): Buffer =>
     Buffer.concat(Array.from({ length: count }, (_, index) => make(index)));
   const configure = Buffer.concat([
-    ...[6, 16, 17].map((number) => times(32_768, (index) => entry(number, index))),
-    times(32_768, () => field(4)),
-    times(65_536, () => field(9)),
+    ...[6, 16, 17].map((number) => times(ENTRIES_MAX, (index) => entry(number, index))),
+    times(ARGS_MAX, () => field(4)),
+    times(GROUPS_MAX, () => field(9)),
     times(1024, () => field(13, Buffer.concat([field(1), field(2), varint(3)]))),
     times(64, (index) => entry(21, index)),
     field(19, varint(1)),
   ]);
-  const request = SERVICE.run.requestDeserialize(
+  const given = SERVICE.run.requestDeserialize(
     Buffer.concat([field(RUN, configure), times(1024, () => field(4)), times(1024, () => field(5))]),
   );
-  checkDecoded(request);
-  expect(request.configure?.env.size).toBe(32_768);
-  expect(request.configure?.supplementaryGroups).toHaveLength(65_536);
+  const request = await decoded(given, LOCAL_ADMIN, new AbortController().signal);
+  expect(request.configure?.env.size).toBe(ENTRIES_MAX);
+  expect(request.configure?.supplementaryGroups).toHaveLength(GROUPS_MAX);
   expect([request.files.length, request.collect.length]).toEqual([1024, 1024]);
+});
+
+it.each([
+  ["command", "alone", field(3, Buffer.alloc(70_000, 0xff))],
+  ["task_name", "among many", Buffer.concat([field(3, Buffer.alloc(70_000)), field(2, Buffer.of(0xff))])],
+])("of a large request, a bad %s, %s, is refused as of a small one", async (name, _where, bytes) => {
+  const given = SERVICE.configure.requestDeserialize(bytes);
+  await expect(decoded(given, LOCAL_ADMIN, new AbortController().signal)).rejects.toMatchObject({
+    code: "INVALID_ARGUMENT",
+    reason: "FIELD_INVALID",
+    field: name,
+  });
+});
+
+/** The last of each is one that Node's reading of UTF-8 has to tell from what it puts in place of bad bytes. */
+it.each([
+  ["short", ["", "a", "é\0", "\ufffd"]],
+  ["long", ["a".repeat(100), "é𝄞\0".repeat(9), "\ufeff".repeat(9), "\ufffd".repeat(9)]],
+])("%s strings are read as they were written", (_, args) => {
+  const bytes = Buffer.concat(args.map((arg) => field(4, Buffer.from(arg))));
+  expect(SERVICE.configure.requestDeserialize(bytes).args).toEqual(args);
+});
+
+it.each([
+  ["a byte alone", "ff"],
+  ["one that is longer than it need be", "c080"],
+  ["half a surrogate pair", "eda080"],
+  ["one beyond the last", "f4908080"],
+  ["one that breaks off", "e282"],
+])("strings with a sequence that is none of UTF-8 are refused, %s", (_, hex) => {
+  for (const before of ["", "a".repeat(100), "\ufffd".repeat(9)]) {
+    const bytes = field(4, Buffer.concat([Buffer.from(before), Buffer.from(hex, "hex")]));
+    expect(refusal("configure", bytes)).toMatchObject({ field: "args[0]" });
+  }
 });
 
 const TYPES: Readonly<Record<string, Part["of"]>> = { TYPE_STRING: "text", TYPE_BYTES: "bytes" };

@@ -5,9 +5,11 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 
+import { TaskError } from "../../tasks/errors.js";
 import type { ConnectionInfo } from "./connection-info.js";
 import type { ClientCertificate } from "./certificate.js";
 import { Pace } from "./pace.js";
+import { Shares, type Share } from "./slices.js";
 
 /** How many connections over TLS may not have shown yet whose they are. */
 const UNPROVEN_MAX = 64;
@@ -26,15 +28,21 @@ export class Connection {
   certificate: ClientCertificate | undefined;
   /** The identity it counts for; undefined: it is unproven. */
   provenFor: string | undefined;
+  /** Those that are not over; the oldest first. */
+  readonly calls = new Set<{ end(error: unknown): void }>();
   /** Calls without credentials that are under way. */
   publicCalls = 0;
   deadline: NodeJS.Timeout | undefined;
+  /** It counts for nobody any more, though some of what it has sent may still be on its way. */
+  over = false;
   private refused = 0;
   private tls: TLSSocket | undefined;
 
   constructor(
     private readonly socket: Socket,
     readonly address: string,
+    /** Its address's until it is proven, then its identity's. */
+    public share: Share,
   ) {}
 
   /** The handshake is done. */
@@ -46,6 +54,17 @@ export class Connection {
   refuse(): void {
     this.refused++;
     if (this.provenFor === undefined && this.refused > REFUSED_MAX) this.close();
+  }
+
+  /** Ends so many of its calls, as of one who has gone. False: there are no more. */
+  endCalls(count: number): boolean {
+    let left = count;
+    for (const call of this.calls) {
+      if (left-- === 0) return true;
+      this.calls.delete(call);
+      call.end(new TaskError({ reason: "CALL_CANCELLED", message: "the caller has gone" }));
+    }
+    return false;
   }
 
   /** Soon: what has been answered still goes out. */
@@ -87,27 +106,34 @@ export function localBounds(max: number): ConnectionBounds {
 }
 
 export class Connections {
-  private readonly all = new Map<string, Connection>();
+  private readonly all = new Set<Connection>();
+  /** Those over TCP. */
+  private readonly bySocket = new Map<string, Connection>();
   /** In the order in which they came. */
   private readonly unproven = new Set<Connection>();
   private readonly proven = new Map<string, number>();
+  private readonly shares = new Shares();
 
   constructor(private readonly bounds: ConnectionBounds) {}
 
-  /** Undefined: there is no room for it, and it is to be closed. */
-  admit(socket: Socket): Connection | undefined {
-    const { remoteAddress: address } = socket;
-    // It has gone already.
+  /**
+   * Undefined: there is no room for it, and it is to be closed.
+   * @param address who counts as one that it comes from; undefined: it has gone already
+   */
+  admit(socket: Socket, address: string | undefined = socket.remoteAddress): Connection | undefined {
     if (address === undefined) return undefined;
     if (this.bounds.pace?.allows(address) === false) return undefined;
     if (!this.hasRoom) this.makeRoom();
     if (!this.hasRoom) return undefined;
+    const connection = new Connection(socket, address, this.shares.of(`address ${address}`));
     const key = keyOf(socket);
-    const connection = new Connection(socket, address);
-    this.all.set(key, connection);
+    this.all.add(connection);
+    this.bySocket.set(key, connection);
     this.await(connection);
     socket.once("close", () => {
-      this.all.delete(key);
+      this.all.delete(connection);
+      this.bySocket.delete(key);
+      connection.over = true;
       this.settle(connection);
       this.discount(connection);
       connection.close();
@@ -115,17 +141,19 @@ export class Connections {
     return connection;
   }
 
+  /** By what TLS tells of the socket below it. */
   find(info: ConnectionInfo): Connection | undefined {
-    return this.all.get(keyOf(info));
+    return this.bySocket.get(keyOf(info));
   }
 
   /** False: there are too many already. */
   prove(connection: Connection, name: string): boolean {
-    if (connection.provenFor !== undefined) return true;
+    if (connection.over || connection.provenFor !== undefined) return true;
     const ofName = this.proven.get(name) ?? 0;
     if (this.provenCount >= this.bounds.proven || ofName >= this.bounds.provenForOne) return false;
     this.settle(connection);
     connection.provenFor = name;
+    connection.share = this.shares.of(`identity ${name}`);
     this.proven.set(name, ofName + 1);
     return true;
   }

@@ -45,22 +45,18 @@ export class Guard {
   /** @param callsMax how many calls one caller may have under way */
   constructor(private readonly callsMax: number) {}
 
-  /** For listeners that are the local admin's alone. */
-  local(connections: Connections): ServerInterceptor {
-    return this.interceptor((call, metadata) => {
-      const connection = connections.find(call.getConnectionInfo());
-      // One that has gone meanwhile has nothing to show any more.
-      if (connection !== undefined) connections.prove(connection, "");
+  /** For a connection that is the local admin's. */
+  local(connections: Connections, connection: Connection): ServerInterceptor {
+    return this.interceptor(connection, (call, metadata) => {
+      connections.prove(connection, "");
       return this.enter(call, metadata, LOCAL_ADMIN, "");
     });
   }
 
-  /** For those that anybody can reach. */
-  remote(access: RemoteAccess): ServerInterceptor {
-    return this.interceptor((call, metadata) => {
-      const connection = access.connections.find(call.getConnectionInfo());
-      // It has gone meanwhile.
-      if (connection === undefined) throw access.refusal();
+  /** For one that anybody can have made. */
+  remote(access: RemoteAccess, connection: Connection): ServerInterceptor {
+    return this.interceptor(connection, (call, metadata) => {
+      if (connection.over) throw access.refusal();
       const right = rightFor(call.path);
       if (right === "anybody") return this.enterAsAnybody(connection);
       const credential = access.identify(connection, metadata);
@@ -94,13 +90,17 @@ export class Guard {
     for (const call of this.open) call.end(error);
   }
 
-  private interceptor(admit: Admit): ServerInterceptor {
+  private interceptor(connection: Connection, admit: Admit): ServerInterceptor {
     return (method, next) => {
-      const call = new GuardedCall(method, next, admit, this.receiving, (over) => {
-        this.open.delete(over);
-        this.shown.delete(over);
-      });
+      const over = (call: GuardedCall): void => {
+        this.open.delete(call);
+        connection.calls.delete(call);
+        this.shown.delete(call);
+        if (!call.answered) connection.share.waste();
+      };
+      const call = new GuardedCall(method, next, admit, this.receiving, over);
       this.open.add(call);
+      connection.calls.add(call);
       return call;
     };
   }
@@ -141,6 +141,8 @@ export class Guard {
 
 class GuardedCall extends ServerInterceptingCall implements Receiver {
   private admitted: Admitted | undefined;
+  /** Whether its handler has given it its status. */
+  answered = false;
 
   constructor(
     private readonly method: Method,
@@ -181,6 +183,11 @@ class GuardedCall extends ServerInterceptingCall implements Receiver {
 
   get holder(): string {
     return this.admitted?.holder ?? "";
+  }
+
+  override sendStatus(status: Parameters<ServerInterceptingCall["sendStatus"]>[0]): void {
+    this.answered = true;
+    super.sendStatus(status);
   }
 
   /** Answers it, whatever its handler does. */

@@ -63,7 +63,7 @@ export class RemoteAccess {
   }
 
   /** A server of TLS; to be given connections by its event "connection". `take` gets those that may speak HTTP/2. */
-  serve(take: (socket: TLSSocket) => void): Server {
+  serve(take: (socket: TLSSocket, connection: Connection) => void): Server {
     const server = createServer({
       ...contextOf(this.material),
       ALPNProtocols: ["h2"],
@@ -80,7 +80,7 @@ export class RemoteAccess {
         return;
       }
       connection.secured(socket);
-      if (socket.alpnProtocol === "h2" && this.accepts(connection, socket)) take(socket);
+      if (socket.alpnProtocol === "h2" && this.accepts(connection, socket)) take(socket, connection);
       else connection.close();
     });
     server.on("tlsClientError", (_error, socket) => socket.destroy());

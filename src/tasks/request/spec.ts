@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 
 import { DEFAULT_CHROOT, type ChrootEntry } from "./default-chroot.js";
 import { LOCAL_DIR } from "./environment.js";
-import { exclusiveFields, invalidField, missingField } from "../errors.js";
+import { exclusiveFields, invalidField, missingField, type TaskError } from "../errors.js";
 import { checkRequestId } from "../idempotency/request-id.js";
 import { ARG_OVERHEAD_BYTES, ARGUMENTS_BYTES_MAX, COMMAND_LINE_BYTES_MAX } from "./exec-limits.js";
 import { checkLabels, type Labels } from "./labels.js";
@@ -81,13 +81,14 @@ export const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 export const SHARED_DIR_NAME = "alloc";
 
 /**
- * Most arguments, and most entries of env, of ports and of meta. Ours: each is handled one by one, and so many
- * hold the event loop for some milliseconds.
+ * Most arguments, and most entries of each of env, ports and meta. Ours: each is handled one by one, and so many hold the
+ * event loop for some milliseconds; an entry takes four times as long as an argument.
  */
-export const ITEMS_MAX = 32_768;
+export const ARGS_MAX = 32_768;
+export const ENTRIES_MAX = 8_192;
 
-/** Most supplementary groups of a process. Source: NGROUPS_MAX, credentials(7). */
-export const GROUPS_MAX = 65_536;
+/** Ours, as those; the kernel's is NGROUPS_MAX, 65536. */
+export const GROUPS_MAX = 8_192;
 
 /** Ours, of chroot and mounts together: each is a mount of the kernel's, of which fs.mount-max allows 100000. */
 export const MOUNTS_MAX = 1024;
@@ -159,12 +160,10 @@ function checkCommand({ command, args, commandLine }: ConfigureInput): CommandIn
 }
 
 function checkArgs(args: readonly string[]): void {
-  refuseMore("args", args.length);
-  let bytes = 0;
-  args.forEach((arg, index) => {
-    refuseNul(`args[${index}]`, arg);
-    bytes += Buffer.byteLength(arg) + ARG_OVERHEAD_BYTES;
-  });
+  refuseMore("args", args.length, ARGS_MAX);
+  const bad = args.findIndex(hasNul);
+  if (bad !== -1) throw nulIn(`args[${bad}]`);
+  const bytes = args.reduce((sum, arg) => sum + Buffer.byteLength(arg) + ARG_OVERHEAD_BYTES, 0);
   if (bytes > ARGUMENTS_BYTES_MAX) {
     throw invalidField(
       "args",
@@ -174,7 +173,7 @@ function checkArgs(args: readonly string[]): void {
 }
 
 function checkEnv(env: ConfigureInput["env"]): ReadonlyMap<string, string> {
-  refuseMore("env", env.size);
+  refuseMore("env", env.size, ENTRIES_MAX);
   for (const [name, value] of env) {
     if (name === "") throw invalidField("env", "env has an empty name");
     if (name.includes("=")) throw invalidField("env", "env has a name with '=' in it");
@@ -193,12 +192,18 @@ function checkUsers({ user, group, supplementaryGroups }: ConfigureInput): UserR
   if (supplementaryGroups.length > GROUPS_MAX) {
     throw invalidField("supplementary_groups", `supplementary_groups are more than ${GROUPS_MAX}`);
   }
-  supplementaryGroups.forEach((value, index) => {
-    const field = `supplementary_groups[${index}]`;
-    if (value === "") throw invalidField(field, `${field} is empty`);
-    checkUserOrGroup(field, value);
-  });
+  // What names a field is made for one that is refused: for each it would take as long as to look at it.
+  const bad = supplementaryGroups.findIndex((value) => value === "" || !canBeUserOrGroup(value));
+  if (bad !== -1) {
+    const field = `supplementary_groups[${bad}]`;
+    checkUserOrGroup(field, supplementaryGroups[bad] ?? "");
+    throw invalidField(field, `${field} is empty`);
+  }
   return { user, group, supplementaryGroups: Object.freeze([...supplementaryGroups]) };
+}
+
+function canBeUserOrGroup(value: string): boolean {
+  return !hasNul(value) && !Number.isNaN(parseNumericId(value));
 }
 
 function checkUserOrGroup(field: string, value: string): void {
@@ -256,7 +261,7 @@ function checkIp(ip: string): string | undefined {
 }
 
 function checkPorts(ports: ConfigureInput["ports"]): ReadonlyMap<string, number> {
-  refuseMore("ports", ports.size);
+  refuseMore("ports", ports.size, ENTRIES_MAX);
   for (const [label, port] of ports) {
     if (!LABEL.test(label))
       throw invalidField("ports", "ports has a label that does not match [A-Za-z0-9_.-]{1,128}");
@@ -268,26 +273,35 @@ function checkPorts(ports: ConfigureInput["ports"]): ReadonlyMap<string, number>
 }
 
 function checkMeta(meta: ConfigureInput["meta"]): ReadonlyMap<string, string> {
-  refuseMore("meta", meta.size);
+  refuseMore("meta", meta.size, ENTRIES_MAX);
   const upperCased = new Set<string>();
   for (const [key, value] of meta) {
     if (!LABEL.test(key))
       throw invalidField("meta", "meta has a key that does not match [A-Za-z0-9_.-]{1,128}");
     refuseNul("meta", value);
-    if (upperCased.has(key.toUpperCase())) {
-      throw invalidField("meta", `meta has two keys that become NOMAD_META_${key.toUpperCase()}`);
+    const upper = key.toUpperCase();
+    if (upperCased.has(upper)) {
+      throw invalidField("meta", `meta has two keys that become NOMAD_META_${upper}`);
     }
-    upperCased.add(key.toUpperCase());
+    upperCased.add(upper);
   }
   return meta;
 }
 
-function refuseNul(field: string, value: string): void {
-  if (value.includes("\0")) throw invalidField(field, `${field} holds a NUL byte`);
+function hasNul(value: string): boolean {
+  return value.includes("\0");
 }
 
-function refuseMore(field: string, count: number): void {
-  if (count > ITEMS_MAX) throw invalidField(field, `${field} has more than ${ITEMS_MAX} entries`);
+function nulIn(field: string): TaskError {
+  return invalidField(field, `${field} holds a NUL byte`);
+}
+
+function refuseNul(field: string, value: string): void {
+  if (hasNul(value)) throw nulIn(field);
+}
+
+function refuseMore(field: string, count: number, most: number): void {
+  if (count > most) throw invalidField(field, `${field} has more than ${most} entries`);
 }
 
 function refuseLonger(field: string, value: string, bytesMax: number): void {
