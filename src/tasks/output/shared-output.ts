@@ -38,6 +38,8 @@ export class SharedOutput {
     stderr: undefined,
   };
   private seen: StreamOffsets = { stdout: 0, stderr: 0 };
+  /** The ends that all who wait have known: what is seen beyond them has come for them, whoever has looked. */
+  private awaited = this.seen;
   private changed = false;
   private wakeAt = 0;
   private waker: NodeJS.Timeout | undefined;
@@ -58,15 +60,13 @@ export class SharedOutput {
     return this.seen;
   }
 
-  /** Sees where the ends are now; answers whether one has moved. */
-  look(): boolean {
-    const { stdout, stderr } = this.seen;
+  /** Sees where the ends are now. */
+  look(): void {
     const sizes = { stdout: this.files.size("stdout"), stderr: this.files.size("stderr") };
     // After the sizes: a log that is cut off, because it cannot have holes, has its end on record by then.
     const kept = this.files.kept();
     this.changed = false;
     this.seen = { stdout: Math.max(sizes.stdout, kept.stdout), stderr: Math.max(sizes.stderr, kept.stderr) };
-    return this.seen.stdout > stdout || this.seen.stderr > stderr;
   }
 
   /** Looks, if the host has told of anything since the last time. */
@@ -94,8 +94,9 @@ export class SharedOutput {
     return pieces;
   }
 
-  /** The bell is rung once when an end has moved further. */
+  /** The bell of one who has read up to the ends is rung once when one of them has moved further. */
   awaitMore(bell: Bell): void {
+    if (this.waiting.size === 0) this.awaited = this.seen;
     this.waiting.add(bell);
     this.lookTimer ??= setTimeout(() => this.lookAgain(), this.lookMs);
   }
@@ -138,7 +139,9 @@ export class SharedOutput {
   }
 
   private wakeIfMore(): boolean {
-    if (!this.look()) return false;
+    this.look();
+    const { seen, awaited } = this;
+    if (seen.stdout <= awaited.stdout && seen.stderr <= awaited.stderr) return false;
     this.wakeAt = performance.now() + this.waiting.size * WAKE_MS;
     for (const bell of this.waiting) bell.ring();
     this.waiting.clear();

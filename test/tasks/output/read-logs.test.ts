@@ -216,6 +216,22 @@ describe("following", () => {
   it.each([
     ["where the host tells of a write", true],
     ["where it does not", false],
+  ])("hears of what one who has come meanwhile has seen before, %s", async (_, tells) => {
+    log.tells = tells;
+    const events = read({ follow: true }, AbortSignal.timeout(2_000));
+    const heard = events.next();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    log.write("stdout", "x");
+    // He looks at once, before anybody is told of the write or looks again.
+    expect(await all(read())).toEqual(["stdout 0 x"]);
+    expect(await heard).toMatchObject({ value: { kind: "chunk", data: Buffer.from("x") } });
+    task.end();
+    expect(await all(events)).toEqual(["exit"]);
+  });
+
+  it.each([
+    ["where the host tells of a write", true],
+    ["where it does not", false],
   ])("hears all until the task has ended, %s", async (_, tells) => {
     log.tells = tells;
     const words = all(read({ follow: true }));
