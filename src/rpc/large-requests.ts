@@ -2,7 +2,7 @@
  * Requests that take some milliseconds to decode, and as much again to look at: each is decoded in a turn of its own, and
  * those of one identity so far apart that others hardly notice.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as immediate, setTimeout as sleep } from "node:timers/promises";
 
 import type { Caller } from "../tasks/access/identity.js";
 import { Deferred } from "../tasks/concurrency/deferred.js";
@@ -37,7 +37,7 @@ export class LargeRequests {
   async decode<Request>(large: LargeRequest<Request>, by: Caller, signal: AbortSignal): Promise<Request> {
     const { name } = by.identity ?? { name: undefined };
     if (name === undefined) {
-      await turns.enter();
+      await turnOfItsOwn();
       return large.decode();
     }
     const queue = this.queues.get(name) ?? { last: Promise.resolve(), bytes: 0 };
@@ -50,7 +50,7 @@ export class LargeRequests {
     let pauseMs = 0;
     try {
       await before;
-      await turns.enter();
+      await turnOfItsOwn();
       signal.throwIfAborted();
       const begin = performance.now();
       const request = large.decode();
@@ -65,6 +65,14 @@ export class LargeRequests {
       });
     }
   }
+}
+
+/** Resolves in a turn of the event loop after the one in which the request came, and was counted. */
+async function turnOfItsOwn(): Promise<void> {
+  // An immediate that is set while something is received comes within the same turn.
+  await immediate();
+  await immediate();
+  await turns.enter();
 }
 
 function tooMany(): TaskError {

@@ -45,24 +45,24 @@ function assertHeapRoom(bytes: number): void {
   });
 }
 
-function bytesOf(spec: TaskSpec): number {
+/** Of every string whose length or number is up to the client. */
+function bytesOf({ command, ...spec }: TaskSpec): number {
   let bytes = 0;
-  for (const text of strings(spec)) bytes += 2 * text.length + STRING_BYTES;
-  return bytes;
-}
-
-/** Every string of a request whose length or number is up to the client. */
-function* strings({ command, ...spec }: TaskSpec): Iterable<string> {
-  if (command.kind === "line") yield* command.words;
-  else yield* [command.program, ...command.args];
+  const add = (texts: Iterable<string>): void => {
+    for (const text of texts) bytes += 2 * text.length + STRING_BYTES;
+  };
+  if (command.kind === "line") add(command.words);
+  else {
+    add([command.program]);
+    add(command.args);
+  }
   for (const map of [spec.env, spec.meta, spec.labels]) {
-    for (const entry of map) yield* entry;
+    add(map.keys());
+    add(map.values());
   }
-  yield* spec.ports.keys();
-  for (const { source, target } of [...spec.chroot, ...spec.mounts]) {
-    yield source;
-    yield target;
-  }
-  yield* spec.supplementaryGroups;
-  yield* [spec.user, spec.group, spec.workDir];
+  add(spec.ports.keys());
+  for (const { source, target } of [...spec.chroot, ...spec.mounts]) add([source, target]);
+  add(spec.supplementaryGroups);
+  add([spec.user, spec.group, spec.workDir]);
+  return bytes;
 }
