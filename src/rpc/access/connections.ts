@@ -107,7 +107,7 @@ export function localBounds(max: number): ConnectionBounds {
 
 export class Connections {
   private readonly all = new Set<Connection>();
-  /** Those over TCP. */
+  /** By the addresses of their sockets: those over TCP. A unix socket has none, and nobody looks for one. */
   private readonly bySocket = new Map<string, Connection>();
   /** In the order in which they came. */
   private readonly unproven = new Set<Connection>();
