@@ -86,9 +86,8 @@ class Chaos {
     for (const phase of phases) this.killed[phase]++;
     if (phases.some((phase) => phase !== "run")) this.hits++;
     if (target !== "daemon") {
-      // The one killed last may not have been followed by another yet.
-      await until(() => this.daemon.launchers().length > 0);
-      process.kill(this.daemon.launcher, "SIGKILL");
+      // The one killed last may not have been followed by another yet, or be reaped between the list and the kill.
+      await until(() => this.daemon.launchers().some(killPid));
     }
     if (target !== "launcher") await this.daemon.restart("SIGKILL");
   }
@@ -154,6 +153,16 @@ class Chaos {
     } finally {
       this.phases.delete(lane);
     }
+  }
+}
+
+/** False: there is no such process any more. */
+function killPid(pid: number): boolean {
+  try {
+    return process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    throw error;
   }
 }
 
