@@ -105,9 +105,12 @@ function nameOf({ allocId, taskName }: TaskRecord): string {
 
 const nothing = (): Promise<void> => Promise.resolve();
 
-/** The oldest end first, which is the first to expire. */
+/** The oldest end first, which is the first to expire. What has no end on record yet is the last: nobody has been told. */
 function byEnd({ record: one }: Task, { record: other }: Task): number {
-  return Number((one.exit?.exitedNs ?? 0n) - (other.exit?.exitedNs ?? 0n));
+  if (one.exit === undefined || other.exit === undefined) {
+    return Number(one.exit === undefined) - Number(other.exit === undefined);
+  }
+  return Number(one.exit.exitedNs - other.exit.exitedNs);
 }
 
 type Answered = TaskRecord & { readonly processes: SandboxProcesses };
