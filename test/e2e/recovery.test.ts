@@ -1,6 +1,6 @@
 /** I3 and I4: daemon, launcher or both are killed, and their tasks go on, and end as they do. */
 import { execFileSync, spawn } from "node:child_process";
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -9,6 +9,7 @@ import { ChrootMethod, ExitReason, TaskState } from "../../src/client";
 import { failure, SLEEPER, TestDaemon, until, type Ran, type Started } from "../support/daemon";
 import { Fixtures } from "../support/fixtures";
 import { has, itRequires, SLOW } from "../support/requires";
+import { changeRecord } from "../support/task-files";
 
 let daemon: TestDaemon;
 
@@ -275,16 +276,6 @@ it("a record of a newer daemon stays where it is, and its task runs on", async (
   await daemon.client.forceStop(id);
 });
 
-/** Has the record say something else, as if a daemon had written it. */
-async function change(id: string, field: RegExp, value: string): Promise<void> {
-  const file = join(daemon.recordDir(id), "record");
-  const text = await readFile(file, "utf8");
-  const body = text.slice(text.indexOf("\n") + 1).replace(field, value);
-  expect(text).not.toContain(body);
-  const sum = createHash("sha256").update(body).digest("hex");
-  await writeFile(file, `${text.split(" sha256:")[0]} sha256:${sum}\n${body}`);
-}
-
 itRequires(
   "cgroups",
   "after a reboot what ran, or may have run, is LOST, and nothing is signalled",
@@ -292,7 +283,7 @@ itRequires(
     const [ran, waited] = [await daemon.started(), await daemon.configure(SLEEPER)];
     await daemon.end("SIGKILL");
     for (const id of [ran.id, waited]) {
-      await change(id, /"bootId": ?"[^"]+"/, '"bootId": "00000000-0000-4000-8000-000000000000"');
+      changeRecord(daemon, id, /"bootId": ?"[^"]+"/, '"bootId": "00000000-0000-4000-8000-000000000000"');
     }
     await daemon.startAgain();
     const { exit } = await daemon.client.wait(ran.id);
@@ -319,7 +310,7 @@ itRequires(
     const gone = new Promise((resolve) => stranger.once("exit", (_code, signal) => resolve(signal)));
     try {
       for (const field of ["initPid", "commandPid"]) {
-        await change(id, new RegExp(`"${field}": \\d+`), `"${field}": ${stranger.pid}`);
+        changeRecord(daemon, id, new RegExp(`"${field}": \\d+`), `"${field}": ${stranger.pid}`);
       }
       await daemon.startAgain();
       expect((await daemon.client.forceStop(id)).exit).toMatchObject({

@@ -1,6 +1,6 @@
 /** How long the record of a task is kept after its end, and how many records. */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -8,7 +8,7 @@ import type { Exit } from "../../src/client";
 import { failure, SLEEPER, TestDaemon, until } from "../support/daemon";
 import { exited, exitOf } from "../support/exits";
 import { itRequires, SLOW } from "../support/requires";
-import { allocs, entries, records } from "../support/task-files";
+import { allocs, changeRecord, entries, records } from "../support/task-files";
 
 const TTL_SECONDS = 1;
 
@@ -106,6 +106,33 @@ describe("the next daemon", () => {
     await daemon.startAgain();
     await expectForgotten(daemon, id);
   });
+
+  itRequires(
+    ["root", "cgroups"],
+    "lets go of what has ended while none was there after all that had ended before, however long it takes to start",
+    async () => {
+      await using daemon = await TestDaemon.start({ ended_max_records: 2, end_tasks_on_stop: false });
+      const told = [await daemon.run("exit 1"), await daemon.run("exit 2")];
+      const untold = await daemon.started({ command: "/bin/sh", args: ["-c", "sleep 1; exit 3"] });
+      const unanswered = await daemon.configure({ ...SLEEPER, allocId: "unanswered", taskName: "one" });
+      await daemon.end("SIGKILL");
+      await until(() => daemon.initPids().length === 0);
+      // As a Configure leaves it that has brought files, and whose caller has got no answer: they are all to be removed.
+      changeRecord(
+        daemon,
+        unanswered,
+        /"id": ?"[^"]+"(.*)"processes": ?\{[^}]*\}/s,
+        '"id": ""$1"processes": null',
+      );
+      const local = join(daemon.allocDir("unanswered"), "one/local");
+      for (let file = 0; file < 10_000; file++) writeFileSync(join(local, String(file)), "");
+      await daemon.startAgain();
+      expect(existsSync(daemon.allocDir("unanswered"))).toBe(false);
+      await expectForgotten(daemon, told[0]?.id ?? "");
+      expect(await exitOf(daemon.client, told[1]?.id ?? "")).toMatchObject(exited(2));
+      expect(await exitOf(daemon.client, untold.id)).toMatchObject(exited(3));
+    },
+  );
 });
 
 describe("remove_alloc_dirs", () => {

@@ -1,9 +1,18 @@
 /** What a test puts in front of its tasks, and what it finds of them on the host. */
 import { execFileSync } from "node:child_process";
-import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { sha256 } from "./certificates";
 import { type TestDaemon } from "./daemon";
 
 /** A directory that a test file's own trees are in; it is gone when the file has run. */
@@ -42,6 +51,16 @@ export function ownerAndMode(path: string): string {
 /** The records that a daemon has on disk. */
 export function records(daemon: TestDaemon): string[] {
   return readdirSync(join(daemon.daemon.directory, "state/tasks"));
+}
+
+/** Has the record of a task say something else, as if a daemon had written it. */
+export function changeRecord(daemon: TestDaemon, id: string, field: RegExp, value: string): void {
+  const file = join(daemon.recordDir(id), "record");
+  const text = readFileSync(file, "utf8");
+  const [head = "", ...rest] = text.split("\n");
+  const body = rest.join("\n").replace(field, value);
+  if (text.endsWith(body)) throw new Error(`the record has nothing like ${field.source}`);
+  writeFileSync(file, `${head.split(" sha256:")[0]} sha256:${sha256(body)}\n${body}`);
 }
 
 /** The alloc directories that a daemon has on disk. */
