@@ -26,18 +26,11 @@ const MIB = 2 ** 20;
 /** Far above what is measured: a daemon that is stuck, or works for the attacker alone, takes longer. */
 const SERVED_MS = 5_000 * SLOW;
 
-/** Most CPU time that a turn of the daemon's event loop may take, in milliseconds: twice what is measured, and mostly far more. */
-const TURN_MS = 100 * SLOW;
-
 /**
- * The same where thousands of calls come or go at once: without TLS nothing stands before HTTP/2, and with it HTTP/2 ends
- * in one turn all that the calls have left behind.
+ * Most CPU time that a turn of the daemon's event loop may take, in milliseconds, and most that a call may wait: several
+ * times what is measured. A daemon that does at once all that it is sent takes seconds.
  */
-const BURST_TURN_MS = 200 * SLOW;
-const BURSTS = /^streams (that are reset .*unix$|to what is not there)/;
-
-/** Ten times what is measured; a daemon that does at once all that it is sent takes seconds. */
-const HELD_UP_MS = 50 * SLOW;
+const TURN_MS = 500 * SLOW;
 
 const DATA = 0;
 const END_STREAM = 1;
@@ -72,7 +65,7 @@ afterEach(async () => {
   const { currentTestName: name = "" } = expect.getState();
   const longestMs = turns.longestMs();
   process.stderr.write(`longest turn ${longestMs.toFixed(1)} ms: ${name}\n`);
-  expect(longestMs).toBeLessThan(BURSTS.test(name) ? BURST_TURN_MS : TURN_MS);
+  expect(longestMs).toBeLessThan(TURN_MS);
   // Whatever has been held for them is given back.
   await until(() => descriptors(daemon.test.pid) < 150, 30_000);
 });
@@ -337,7 +330,7 @@ describe("streams", () => {
     }
     over = true;
     const [median = Infinity] = tookMs.sort((one, other) => one - other).slice(20);
-    expect(median).toBeLessThan(HELD_UP_MS);
+    expect(median).toBeLessThan(TURN_MS);
   });
 
   it("without credentials are refused, and then their connection is closed", async () => {
