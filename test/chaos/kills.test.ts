@@ -201,7 +201,9 @@ itRequires(
   async () => {
     process.stdout.write(`chaos: STOCKADE_CHAOS_SEED=${SEED} STOCKADE_CHAOS_KILLS=${KILLS}\n`);
     await using fixtures = await Fixtures.make("witness");
-    await using daemon = await TestDaemon.start({ ...fixtures.config, end_tasks_on_stop: false });
+    // In the end each record says whose the directories are.
+    const kept = { end_tasks_on_stop: false, ended_max_records: 1_000_000 };
+    await using daemon = await TestDaemon.start({ ...fixtures.config, ...kept });
     const chaos = new Chaos(daemon, fixtures.mounts, SEED);
     const lanes = Array.from({ length: LANES }, (_lane, index) => chaos.lane(index));
     try {
