@@ -21,6 +21,7 @@ export type Endpoint = { readonly path: string } | { readonly host: string; read
 export class Listeners {
   private readonly servers = new Set<Server>();
   private readonly slices = new Slices();
+  private readonly connections = new Set<Connections>();
 
   constructor(
     private readonly grpc: GrpcServer,
@@ -30,17 +31,23 @@ export class Listeners {
   /** Without encryption, for the local admin. Resolves with the port; 0 for a path. */
   async local(endpoint: Endpoint, connectionsMax: number): Promise<number> {
     const connections = new Connections(localBounds(connectionsMax));
+    this.connections.add(connections);
     // All who come by a path are one.
     const address = "path" in endpoint ? "unix" : undefined;
     const server = createServer((socket) => {
       const connection = this.take(connections, socket, address);
-      if (connection !== undefined) this.inject(socket, this.guard.local(connections, connection));
+      if (connection === undefined) return;
+      // One that says nothing costs no HTTP/2.
+      socket.once("readable", () => {
+        if (socket.readableLength > 0) this.inject(socket, this.guard.local(connections, connection));
+      });
     });
     return this.listen(server, endpoint);
   }
 
   /** By TLS. */
   async remote(endpoint: Endpoint, access: RemoteAccess): Promise<number> {
+    this.connections.add(access.connections);
     const tls = access.serve((socket, connection) => {
       const gate = new FrameGate(socket, this.slices, connection);
       this.inject(gate, this.guard.remote(access, connection));
@@ -55,6 +62,11 @@ export class Listeners {
   close(): void {
     for (const server of this.servers) server.close();
     this.servers.clear();
+  }
+
+  /** Those that are there, whether or not they have said anything. */
+  closeConnections(): void {
+    for (const connections of this.connections) for (const connection of connections) connection.close();
   }
 
   /** Undefined: it is closed. */

@@ -132,7 +132,7 @@ export class RpcServer {
         resolve();
       });
     });
-    for (const connection of this.remote?.connections ?? []) connection.close();
+    this.listeners.closeConnections();
   }
 }
 

@@ -10,12 +10,10 @@ import type { ConnectionInfo } from "./connection-info.js";
 import type { ClientCertificate } from "./certificate.js";
 import { Pace } from "./pace.js";
 import { Shares, type Share } from "./slices.js";
+import { UnprovenConnections } from "./unproven.js";
 
 /** How many connections over TLS may not have shown yet whose they are. */
 const UNPROVEN_MAX = 64;
-
-/** How long one may take to, from its beginning on: TLS, and the first call that is let in. In milliseconds. */
-const PROOF_MS = 10_000;
 
 /** How many of its calls are refused before it is closed. */
 const REFUSED_MAX = 32;
@@ -32,7 +30,6 @@ export class Connection {
   readonly calls = new Set<{ end(error: unknown): void }>();
   /** Calls without credentials that are under way. */
   publicCalls = 0;
-  deadline: NodeJS.Timeout | undefined;
   /** It counts for nobody any more, though some of what it has sent may still be on its way. */
   over = false;
   private refused = 0;
@@ -109,9 +106,10 @@ export class Connections {
   private readonly all = new Set<Connection>();
   /** By the addresses of their sockets: those over TCP. A unix socket has none, and nobody looks for one. */
   private readonly bySocket = new Map<string, Connection>();
-  /** In the order in which they came. */
-  private readonly unproven = new Set<Connection>();
+  private readonly unproven = new UnprovenConnections<Connection>();
+  /** How many each identity has, and all together. */
   private readonly proven = new Map<string, number>();
+  private provenCount = 0;
   private readonly shares = new Shares();
 
   constructor(private readonly bounds: ConnectionBounds) {}
@@ -123,18 +121,18 @@ export class Connections {
   admit(socket: Socket, address: string | undefined = socket.remoteAddress): Connection | undefined {
     if (address === undefined) return undefined;
     if (this.bounds.pace?.allows(address) === false) return undefined;
-    if (!this.hasRoom) this.makeRoom();
+    if (!this.hasRoom) this.unproven.closeOne();
     if (!this.hasRoom) return undefined;
     const connection = new Connection(socket, address, this.shares.of(`address ${address}`));
     const key = keyOf(socket);
     this.all.add(connection);
     this.bySocket.set(key, connection);
-    this.await(connection);
+    this.unproven.add(connection);
     socket.once("close", () => {
       this.all.delete(connection);
       this.bySocket.delete(key);
       connection.over = true;
-      this.settle(connection);
+      this.unproven.remove(connection);
       this.discount(connection);
       connection.close();
     });
@@ -151,10 +149,11 @@ export class Connections {
     if (connection.over || connection.provenFor !== undefined) return true;
     const ofName = this.proven.get(name) ?? 0;
     if (this.provenCount >= this.bounds.proven || ofName >= this.bounds.provenForOne) return false;
-    this.settle(connection);
+    this.unproven.remove(connection);
     connection.provenFor = name;
     connection.share = this.shares.of(`identity ${name}`);
     this.proven.set(name, ofName + 1);
+    this.provenCount++;
     return true;
   }
 
@@ -162,53 +161,25 @@ export class Connections {
   doubt(connection: Connection): void {
     if (connection.provenFor === undefined) return;
     this.discount(connection);
-    this.await(connection);
+    this.unproven.add(connection);
   }
 
   [Symbol.iterator](): IterableIterator<Connection> {
     return this.all.values();
   }
 
-  private get provenCount(): number {
-    return [...this.proven.values()].reduce((sum, count) => sum + count, 0);
-  }
-
   private get hasRoom(): boolean {
-    return this.unproven.size < this.bounds.unproven(this.provenCount);
-  }
-
-  private await(connection: Connection): void {
-    this.unproven.add(connection);
-    connection.deadline = setTimeout(() => connection.close(), PROOF_MS).unref();
-  }
-
-  private settle(connection: Connection): void {
-    this.unproven.delete(connection);
-    clearTimeout(connection.deadline);
+    return this.unproven.count < this.bounds.unproven(this.provenCount);
   }
 
   private discount(connection: Connection): void {
     const name = connection.provenFor;
     if (name === undefined) return;
     connection.provenFor = undefined;
+    this.provenCount--;
     const left = (this.proven.get(name) ?? 1) - 1;
     if (left > 0) this.proven.set(name, left);
     else this.proven.delete(name);
-  }
-
-  /** The oldest of the address that has most: a flood drives out its own. */
-  private makeRoom(): void {
-    const byAddress = new Map<string, Connection[]>();
-    for (const connection of this.unproven) {
-      const same = byAddress.get(connection.address);
-      if (same === undefined) byAddress.set(connection.address, [connection]);
-      else same.push(connection);
-    }
-    const [most] = [...byAddress.values()].sort((one, other) => other.length - one.length);
-    const [oldest] = most ?? [];
-    if (oldest === undefined) return;
-    this.settle(oldest);
-    oldest.close();
   }
 }
 
