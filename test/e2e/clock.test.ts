@@ -79,15 +79,15 @@ describe.each([
   });
 
   itRequires(["root", "cgroups", "guest"], "the next daemon keeps to the grace period, too", async () => {
-    const { id } = await brief.started(STUBBORN);
-    await until(async () => (await brief.output(id)).stdout.includes("ready"));
+    const { id } = await daemon.started(STUBBORN);
+    await until(async () => (await daemon.output(id)).stdout.includes("ready"));
     const begun = performance.now();
-    const call = brief.client.shutdown({ id, gracePeriod: { seconds: BigInt(GRACE_S), nanos: 0 } });
+    const call = daemon.client.shutdown({ id, gracePeriod: { seconds: BigInt(GRACE_S), nanos: 0 } });
     call.catch(() => undefined);
-    await until(async () => (await brief.record(id)).includes('"graceEndsNs": "'));
+    await until(async () => (await daemon.record(id)).includes('"graceEndsNs": "'));
     const [thereAt, exit] = await withShift(async () => {
-      await brief.restart("SIGKILL");
-      return [performance.now(), await exitOf(brief.client, id)] as const;
+      await daemon.restart("SIGKILL");
+      return [performance.now(), await exitOf(daemon.client, id)] as const;
     });
     const ended = performance.now();
     expect(exit).toMatchObject(forceStopped());
