@@ -7,6 +7,7 @@ import { CuttingProxy } from "../support/cutting-proxy";
 import { isRoot, TestDaemon } from "../support/daemon";
 import { expectNothingLeftSoon } from "../support/leftovers";
 import { Random } from "../support/random";
+import { SLOW } from "../support/requires";
 
 let daemon: TestDaemon;
 
@@ -210,7 +211,7 @@ it("a program that was started again goes on where it has stopped", async () => 
 });
 
 it("Wait and ForceStop are made again over a restart; without time for it they fail", async () => {
-  using client = connect(daemon.daemon.address);
+  using client = connect({ address: daemon.daemon.address, retryMs: 10_000 * SLOW });
   const task = client.run(["sleep", "1000"], {
     onDisconnect: "keep",
     reject: false,
