@@ -69,7 +69,7 @@ export async function serve(parts: ServeParts): Promise<Served> {
   const { launcher, privileges } = await launch(config, cgroups, log, undo);
   const unenforced = [...privileges.unenforced, ...unusable];
 
-  const paths = new LinuxPaths(config.allocDir);
+  const paths = new LinuxPaths(config.allocDir, config.stateDir);
   const thisBoot = await bootId();
   const executor = new Executor({
     users: new HostUsers({ initUid: config.initUid, only: privileges.onlyUser }),

@@ -5,7 +5,10 @@ import type { HostPaths } from "../tasks/ports.js";
 
 /** The host's file system, as far as the daemon's own, trusted paths go. */
 export class LinuxPaths implements HostPaths {
-  constructor(private readonly allocRoot: string) {}
+  constructor(
+    private readonly allocRoot: string,
+    private readonly stateDir: string,
+  ) {}
 
   /** The directory is root's: no task could have made it a link. */
   allocEntries(allocId: string): Promise<readonly string[] | undefined> {
@@ -18,6 +21,10 @@ export class LinuxPaths implements HostPaths {
   /** Of what lies below the root of all, none is a link. */
   async taskDirectory(allocId: string, taskName: string): Promise<string> {
     return join(await realpath(this.allocRoot), allocId, taskName);
+  }
+
+  ownDirectories(): Promise<readonly string[]> {
+    return Promise.all([realpath(this.allocRoot), realpath(this.stateDir)]);
   }
 
   realpath(path: string): Promise<string | undefined> {

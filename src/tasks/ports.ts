@@ -195,6 +195,8 @@ export interface HostPaths {
   allocEntries(allocId: string): Promise<readonly string[] | undefined>;
   /** Absolute path without links of the directory in which a task's root is made, there or not. */
   taskDirectory(allocId: string, taskName: string): Promise<string>;
+  /** Absolute paths without links of the directories that hold what is all tasks' and the daemon's. */
+  ownDirectories(): Promise<readonly string[]>;
   /** Absolute path without links; undefined: not there. */
   realpath(path: string): Promise<string | undefined>;
   /** Where a symlink leads, as written; undefined: no symlink, or not there. */

@@ -1,4 +1,4 @@
-/** A chroot map that has the task's own directory, in which its root is made, for a source. */
+/** Sources in the daemon's own directories: a chroot map of the task's, in which its root is made, and what is others'. */
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
@@ -56,6 +56,33 @@ describe.each(METHODS)("%s refuses, and leaves all as it was,", (_name, chrootMe
     );
     expect(error).toMatchObject({ code: "INVALID_ARGUMENT", reason: "FIELD_INVALID", field: "chroot" });
     expect(error.message).not.toContain(daemon.daemon.directory);
+    expect(footprint(daemon)).toEqual(before);
+  });
+});
+
+describe("what is another task's, or the daemon's, is given to no task, though paths around it are allowed", () => {
+  it.each<readonly [what: string, source: (id: string) => string]>([
+    ["/alloc of another alloc", () => join(daemon.allocDir("other"), "alloc/data")],
+    ["/local of another task", () => join(daemon.allocDir("other"), "t/local")],
+    ["the log of another task", (id) => join(daemon.recordDir(id), "log/stdout")],
+  ])("%s", async (_what, source) => {
+    const { id } = await daemon.run("echo secret; echo secret >/alloc/data/secret", {
+      allocId: "other",
+      taskName: "t",
+    });
+    const before = footprint(daemon);
+    const show = { allocId: "a", taskName: "t", command: "/bin/true", allowUnenforced: true };
+    const mounts = [{ source: source(id), target: "/x", readOnly: true }];
+    expect(await failure(daemon.client.configure({ ...show, mounts }))).toMatchObject({
+      code: "PERMISSION_DENIED",
+      reason: "PATH_FORBIDDEN",
+      field: "mounts[0].source",
+    });
+    const chroot = { "/bin": "/bin", [source(id)]: "/x" };
+    for (const [, chrootMethod] of METHODS) {
+      const error = await failure(daemon.client.configure({ ...show, chroot, chrootMethod }));
+      expect(error).toMatchObject({ reason: "PATH_FORBIDDEN", field: "chroot" });
+    }
     expect(footprint(daemon)).toEqual(before);
   });
 });

@@ -1,6 +1,6 @@
 import { checkSources, mountSpecs, type MountsWanted } from "./chroot-map.js";
 import { DEFAULT_CHROOT } from "./default-chroot.js";
-import type { AllowedPath } from "./policy.js";
+import { refuseOwn, type AllowedPath } from "./policy.js";
 import type { HostPaths, MountSpec } from "../ports.js";
 import type { TaskSpec } from "./spec.js";
 
@@ -23,19 +23,24 @@ export class MountPlans {
 
   constructor(
     private readonly allowed: readonly AllowedPath[],
-    private readonly paths: Pick<HostPaths, "realpath" | "readlink" | "taskDirectory">,
+    private readonly paths: Pick<HostPaths, "realpath" | "readlink" | "taskDirectory" | "ownDirectories">,
   ) {}
 
-  /** As mountSpecs, and rejects with FIELD_INVALID as checkSources. */
+  /** As mountSpecs, and rejects with FIELD_INVALID as checkSources, with PATH_FORBIDDEN as refuseOwn. */
   async of(wanted: PlanWanted): Promise<readonly MountSpec[]> {
     if (wanted.chroot === DEFAULT_CHROOT) return this.ofDefault(wanted);
     const mounts = await this.look(wanted);
     checkSources(mounts, await this.paths.taskDirectory(wanted.allocId, wanted.taskName));
+    refuseOwn(mounts, await this.paths.ownDirectories());
     return mounts;
   }
 
-  private ofDefault(wanted: MountsWanted): Promise<readonly MountSpec[]> {
-    if (wanted.mounts.length > 0) return this.look(wanted);
+  private async ofDefault(wanted: MountsWanted): Promise<readonly MountSpec[]> {
+    if (wanted.mounts.length > 0) {
+      const mounts = await this.look(wanted);
+      refuseOwn(mounts, await this.paths.ownDirectories());
+      return mounts;
+    }
     const now = performance.now();
     const known = this.plans.get(wanted.chrootMethod);
     if (known !== undefined && now < known.until) return known.mounts;

@@ -1,6 +1,6 @@
 /** Which paths of the host a task may see. */
 import { TaskError } from "../errors.js";
-import type { HostPaths } from "../ports.js";
+import type { HostPaths, MountSpec } from "../ports.js";
 import { isWithin } from "./task-path.js";
 
 /** A path of the host, with all below it, that configuration allows. */
@@ -43,6 +43,18 @@ export async function resolveSource(
     throw forbidden(field, writable);
   }
   return real;
+}
+
+/**
+ * What lies in the daemon's own directories is other tasks' and the daemon's, whatever is allowed around them: their
+ * modes keep tasks out, and a mount of what is below is past those. Throws PERMISSION_DENIED (PATH_FORBIDDEN).
+ * @param own real paths
+ */
+export function refuseOwn(mounts: readonly MountSpec[], own: readonly string[]): void {
+  const refused = mounts.find(({ source }) => own.some((directory) => isWithin(source, directory)));
+  if (refused === undefined) return;
+  const { field = "chroot", readOnly } = refused;
+  throw forbidden(field.replace(/target$/, "source"), !readOnly);
 }
 
 function forbidden(field: string, writable: boolean): TaskError {

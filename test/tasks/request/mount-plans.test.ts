@@ -16,6 +16,7 @@ function host(): { plans: MountPlans; looks: string[] } {
     },
     readlink: () => Promise.resolve(undefined),
     taskDirectory: (allocId, taskName) => Promise.resolve(`/data/alloc/${allocId}/${taskName}`),
+    ownDirectories: () => Promise.resolve(["/data/alloc", "/data/state"]),
   });
   return { plans, looks };
 }
@@ -69,12 +70,28 @@ it.each([
   ["/data/alloc/a", true],
   ["/data/alloc", true],
   ["/data", true],
-  ["/data/alloc/a/alloc", false],
-  ["/data/alloc/a/t2", false],
   ["/data/all", false],
 ])("of a chroot map of %s it is said whether it is one onto itself: %s", async (source, isOwn) => {
   const plan = host().plans.of({ ...wanted, chroot: [{ source, target: "/x" }] });
   const refusal = { reason: "FIELD_INVALID", field: "chroot" };
   if (isOwn) await expect(plan).rejects.toMatchObject(refusal);
   else expect(await plan).toMatchObject([{ source }]);
+});
+
+it.each([
+  ["/data/alloc/a/alloc", true],
+  ["/data/alloc/a/t2", true],
+  ["/data/state", true],
+  ["/data/state/tasks/1/log", true],
+  ["/data/statement", false],
+])("%s, of the daemon's own directories, is refused wherever it is asked for: %s", async (source, isOwn) => {
+  const asked = [
+    ["chroot", { chroot: [{ source, target: "/x" }] }],
+    ["mounts[0].source", { mounts: [{ source, target: "/x", readOnly: true }] }],
+  ] as const;
+  for (const [field, own] of asked) {
+    const plan = host().plans.of({ ...wanted, ...own });
+    if (isOwn) await expect(plan).rejects.toMatchObject({ reason: "PATH_FORBIDDEN", field });
+    else expect(await plan).toContainEqual(expect.objectContaining({ source }));
+  }
 });
