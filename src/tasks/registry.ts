@@ -13,7 +13,7 @@ import type { Task } from "./task.js";
 export interface Retention {
   /** How long a record is kept after the end, in milliseconds. */
   readonly endedTtlMs: number;
-  /** How many ended records are kept; the oldest go first. */
+  /** How many ended records are kept; the oldest of whom has most go first. */
   readonly endedMaxRecords: number;
   /** How many tasks may be alive at one time. */
   readonly maxTasks: number;
@@ -27,6 +27,8 @@ export class Registry {
   private lost: ReadonlySet<string> = new Set();
   /** Ended tasks in the order of their end, with the timer of their expiry. */
   private readonly endedTasks = new Map<Task, NodeJS.Timeout>();
+  /** The same by whose they are, so that nobody's tasks push out another's. */
+  private readonly endedOf = new Map<string, Set<Task>>();
 
   constructor(
     private readonly retention: Retention,
@@ -113,6 +115,7 @@ export class Registry {
   clear(): void {
     for (const timer of this.endedTasks.values()) clearTimeout(timer);
     this.endedTasks.clear();
+    this.endedOf.clear();
     this.tasks.clear();
     this.order.clear();
   }
@@ -123,10 +126,20 @@ export class Registry {
     const timer = setTimeout(() => void this.drop(task), this.ttlOf(task));
     timer.unref();
     this.endedTasks.set(task, timer);
-    for (const oldest of this.endedTasks.keys()) {
-      if (this.endedTasks.size <= this.retention.endedMaxRecords) break;
+    const owner = ownerOf(task);
+    this.endedOf.set(owner, (this.endedOf.get(owner) ?? new Set<Task>()).add(task));
+    while (this.endedTasks.size > this.retention.endedMaxRecords) {
+      const [oldest] = this.mostOfOne();
+      if (oldest === undefined) break;
       void this.drop(oldest);
     }
+  }
+
+  /** The ended tasks of whom has most of them. */
+  private mostOfOne(): ReadonlySet<Task> {
+    let most: ReadonlySet<Task> = new Set();
+    for (const tasks of this.endedOf.values()) if (tasks.size > most.size) most = tasks;
+    return most;
   }
 
   /** One of an earlier daemon may have ended long ago; a clock that has been set back keeps none for longer. */
@@ -139,8 +152,16 @@ export class Registry {
   private drop(task: Task): Promise<boolean> {
     clearTimeout(this.endedTasks.get(task));
     this.endedTasks.delete(task);
+    const owner = ownerOf(task);
+    const others = this.endedOf.get(owner);
+    others?.delete(task);
+    if (others?.size === 0) this.endedOf.delete(owner);
     this.tasks.delete(task.id);
     this.order.delete(task);
     return this.expire(task);
   }
+}
+
+function ownerOf({ record }: Task): string {
+  return record.owner?.name ?? "";
 }

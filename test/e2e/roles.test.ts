@@ -217,6 +217,27 @@ it("whose a task is outlives the daemon", async () => {
   expect((await own.forceStop(id)).exit?.reason).toBe(ExitReason.EXIT_REASON_FORCE_STOPPED);
 });
 
+it("one identity's ended tasks do not push out another's", async () => {
+  await using small = await RemoteDaemon.start({
+    clientCa: false,
+    access: ["one", "two"].map((name) => ({ name, role: "run", token_sha256: sha256(name) })),
+    config: { ended_max_records: 3 },
+  });
+  const ended = async (name: string): Promise<string> => {
+    const client = small.client({ token: name });
+    const fresh = small.test.freshName();
+    const request = { allocId: fresh, taskName: fresh, allowUnenforced: !isRoot(), command: "/bin/true" };
+    const { id } = await client.configure(request);
+    await client.start(id);
+    await client.wait(id);
+    return id;
+  };
+  const kept = await ended("one");
+  for (let count = 0; count < 4; count++) await ended("two");
+  expect((await small.client({ token: "one" }).get(kept)).task?.id).toBe(kept);
+  expect((await small.client({ token: "two" }).list({})).tasks).toHaveLength(2);
+});
+
 describe("the table of rights", () => {
   it("has each call of the API", () => {
     expect(Object.keys(RIGHTS).sort()).toEqual(Object.keys(ExecutorServiceService).sort());
