@@ -51,7 +51,7 @@ export class Floor {
         remove: () => Promise.resolve(),
         collect: () => Promise.reject(new Error("not called")),
       },
-      paths: new LinuxPaths(directory),
+      paths: new LinuxPaths(directory, directory),
       cgroups: root.host,
       records: {
         directoryOf: () => directory,

@@ -11,7 +11,7 @@
  *   signals   SIGCHLD: reaps whatever ends; with the main process, the task ends.
  *   command   the main process has ended, though a tracer that does not wait keeps it from being reaped.
  *   time      a limit of the task's may have been reached: it is ended then, whoever else is there.
- *   pipes     output, moved to the logs.
+ *   pipes     output, moved to the logs. A task can have it wait there for all it wants: guard.h.
  *
  * The end: what is left in the pid namespace is killed and reaped, the pipes drained of
  * what is in them (not to their end: a write end may have been passed to another task, and
@@ -42,6 +42,7 @@
 #include "command.h"
 #include "credentials.h"
 #include "embed.h"
+#include "guard.h"
 #include "mounts.h"
 #include "output.h"
 #include "proc.h"
@@ -62,7 +63,8 @@ struct init {
 	struct task_root root;
 	int write_ends[2];
 	struct output outputs[2];
-	struct time_limits limits;
+	struct guarded own;	 /* until there is a guard */
+	struct guarded *guarded; /* the same, or what the guard shares */
 	int gate;
 	int proc;
 	int signals;
@@ -186,9 +188,11 @@ static int create_pipes(struct init *init, struct fault *reterr)
 /* What it holds the command inherits, and closes with all else. */
 static int set_timer(struct init *init, struct fault *reterr)
 {
-	if (make_time_limits(init->spec, init->cgroups.cpu_time, &init->limits, reterr) < 0)
+	struct time_limits *limits = &init->guarded->limits;
+
+	if (make_time_limits(init->spec, init->cgroups.cpu_time, limits, reterr) < 0)
 		return -1;
-	if (init->limits.timer >= 0)
+	if (limits->timer >= 0)
 		init->exit.flags |= EXIT_LIMITED; /* written when the command is let go */
 	return 0;
 }
@@ -383,8 +387,8 @@ static int drop_privileges(struct init *init, struct fault *reterr)
 		init->proc,
 		init->signals,
 		init->command_pidfd,
-		init->limits.timer,
-		init->limits.cpu_time_file,
+		init->guarded->limits.timer,
+		init->guarded->limits.cpu_time_file,
 	};
 
 	if (close_all_but(keep, sizeof(keep) / sizeof(*keep)) < 0)
@@ -407,6 +411,15 @@ static int verify_privileges(struct init *init, struct fault *reterr)
 	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return fail_with(reterr, STEP_VERIFY_INIT, EPERM);
 	return verify_identity(&identity, reterr, STEP_VERIFY_INIT);
+}
+
+static int clone_guard(struct init *init, struct fault *reterr)
+{
+	bool in_cgroup = init->cgroups.v2 >= 0 || init->cgroups.v1_count > 0;
+
+	if (in_cgroup && init->guarded->limits.timer < 0)
+		return 0;
+	return start_guard(&init->guarded, init->command_pidfd) < 0 ? fail(reterr, STEP_CLONE_GUARD) : 0;
 }
 
 /*
@@ -503,6 +516,7 @@ static int (*const steps[])(struct init *, struct fault *) = {
 	link_task_logs,
 	drop_privileges,
 	verify_privileges,
+	clone_guard,
 	tie_to_launcher, /* again */
 	report_ready,
 };
@@ -546,7 +560,8 @@ static int note_started(struct init *init, struct fault *reterr)
 	init->exit.flags |= EXIT_STARTED;
 	init->exit.started_ns = words.started_ns;
 	(void)write_record(init->record.exit, &init->exit); /* written again at the end */
-	start_time(&init->limits);
+	start_time(&init->guarded->limits);
+	begin_guard(init->guarded);
 	if (say(init, &words) == 0)
 		return 0;
 	(void)fail(reterr, STEP_EXEC);
@@ -646,7 +661,7 @@ static void take_word(struct init *init)
 static void take_time(struct init *init)
 {
 	struct from_init words = {.word = INIT_OVERRUN};
-	uint32_t overrun = look_at_time(&init->limits);
+	uint32_t overrun = look_at_time(&init->guarded->limits);
 
 	if (!overrun)
 		return;
@@ -685,7 +700,7 @@ static void serve(struct init *init)
 		[GATE] = {.fd = init->gate, .events = POLLIN},
 		[SIGNALS] = {.fd = init->signals, .events = POLLIN},
 		[COMMAND] = {.fd = init->command_pidfd, .events = POLLIN},
-		[TIME] = {.fd = started ? init->limits.timer : -1, .events = POLLIN},
+		[TIME] = {.fd = started ? init->guarded->limits.timer : -1, .events = POLLIN},
 		[STDOUT] = {.fd = gathers ? -1 : init->outputs[0].pipe, .events = POLLIN},
 		[STDERR] = {.fd = gathers ? -1 : init->outputs[1].pipe, .events = POLLIN},
 	};
@@ -738,7 +753,7 @@ static void record_end(struct init *init)
 	bool all_of_stderr = drain_output(&init->outputs[1]);
 
 	(void)getrusage(RUSAGE_CHILDREN, &usage);
-	exit_record->flags |= EXIT_ENDED;
+	exit_record->flags |= EXIT_ENDED | __atomic_load_n(&init->guarded->overrun, __ATOMIC_ACQUIRE);
 	if (!all_of_stdout || !all_of_stderr)
 		exit_record->flags |= EXIT_OUTPUT_TRUNCATED;
 	exit_record->cpu_user_us =
@@ -763,7 +778,7 @@ _Noreturn void run_init(const struct spec *spec, const struct cgroup_fds *cgroup
 		.dirs = NO_TASK_DIRS,
 		.root = NO_TASK_ROOT,
 		.write_ends = {-1, -1},
-		.limits = NO_TIME_LIMITS,
+		.own = {.limits = NO_TIME_LIMITS},
 		.outputs = {{.pipe = -1, .log = -1}, {.pipe = -1, .log = -1}},
 		.gate = -1,
 		.proc = -1,
@@ -772,6 +787,7 @@ _Noreturn void run_init(const struct spec *spec, const struct cgroup_fds *cgroup
 	};
 	struct fault fault = {0};
 
+	init.guarded = &init.own;
 	for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
 		if (steps[i](&init, &fault) < 0) {
 			take_local_back(&init.dirs);

@@ -50,6 +50,7 @@ export const HELPER_STEP_WORDS = {
   LINK_LOGS: "link the logs into the task directory",
   DROP_INIT_PRIVILEGES: "drop init's privileges",
   VERIFY_INIT: "verify init's privileges",
+  CLONE_GUARD: "create init's guard",
   REPORT_READY: "report that the command waits",
   READ_START: "read the command to start",
   FIND_COMMAND: "find the command",

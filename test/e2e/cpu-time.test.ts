@@ -24,7 +24,7 @@ let daemon: TestDaemon;
 let fixtures: Fixtures;
 
 beforeAll(async () => {
-  fixtures = await Fixtures.make("burn", "flee", "touch-memory");
+  fixtures = await Fixtures.make("burn", "flee", "hold-pipe", "touch-memory");
   daemon = await TestDaemon.start({ ...fixtures.config, end_tasks_on_stop: false });
 });
 
@@ -65,6 +65,7 @@ const WAYS = [
   ["uses it in children that it waits for", `while :; do ${FIXTURES}/burn 20; done`],
   ["uses it in children of children, in sessions of their own", `(setsid sh -c '${BUSY}' &) & sleep 1000`],
   ["uses it in processes that nobody waits for", `exec ${FIXTURES}/flee`],
+  ["has init wait for its output pipe", `${FIXTURES}/hold-pipe; ${BUSY}`],
   ["ignores every signal that it can", `trap '' TERM INT XCPU HUP; ${BUSY}`],
 ] as const;
 

@@ -6,7 +6,9 @@ import { hostname } from "node:os";
 
 import { NetworkMode } from "../../src/client";
 import { isRoot, SLEEPER, TestDaemon } from "../support/daemon";
+import { ms } from "../support/durations";
 import { FIXTURES, Fixtures } from "../support/fixtures";
+import { guardOf, initOf } from "../support/inits";
 import { expectNothingLeft } from "../support/leftovers";
 import { itRequires } from "../support/requires";
 
@@ -429,5 +431,46 @@ describe("init", () => {
       expect(readFileSync(`/proc/${init}/cmdline`, "utf8")).not.toContain("/");
       expect(readFileSync(`/proc/${init}/environ`, "utf8")).toBe("");
     }),
+  );
+
+  itRequires(
+    ["root", "cgroups"],
+    "has a guard where there is a time limit, which is no more than it is",
+    async () => {
+      const { id, pid } = await daemon.started({ ...SLEEPER, timeout: ms(3_600_000) });
+      const init = initOf(pid);
+      const guard = await guardOf(init);
+      const said = (of: number): unknown => {
+        const status = fields(readFileSync(`/proc/${of}/status`, "utf8"));
+        const names = [
+          "Uid",
+          "Gid",
+          "Groups",
+          "CapPrm",
+          "CapEff",
+          "CapInh",
+          "CapAmb",
+          "CapBnd",
+          "SigBlk",
+          "Seccomp",
+        ];
+        return {
+          status: names.map((name) => status.get(name)),
+          cgroup: readFileSync(`/proc/${of}/cgroup`, "utf8"),
+          root: readlinkSync(`/proc/${of}/root`),
+          memory: statSync(`/proc/${of}/mem`).uid,
+          environment: readFileSync(`/proc/${of}/environ`, "utf8"),
+        };
+      };
+      expect(said(guard)).toEqual(said(init));
+      const held = readdirSync(`/proc/${guard}/fd`).map((fd) => readlinkSync(`/proc/${guard}/fd/${fd}`));
+      expect(
+        held
+          .map((target) => target.replace("[pidfd]", "pidfd").replace(/^pidfd:.*/, "anon_inode:pidfd"))
+          .sort(),
+      ).toEqual(["anon_inode:[timerfd]", "anon_inode:pidfd"]);
+      expect(readFileSync(`/proc/${guard}/cmdline`, "utf8")).not.toContain("/");
+      await daemon.client.forceStop(id);
+    },
   );
 });

@@ -29,7 +29,7 @@ let daemon: TestDaemon;
 let fixtures: Fixtures;
 
 beforeAll(async () => {
-  fixtures = await Fixtures.make("fork-bomb", "held-by-tracer", "touch-memory");
+  fixtures = await Fixtures.make("fork-bomb", "held-by-tracer", "hold-pipe", "touch-memory");
   daemon = await TestDaemon.start({ ...fixtures.config, end_tasks_on_stop: false });
 });
 
@@ -97,6 +97,16 @@ describe("a task", () => {
     const { id } = await daemon.started(script(`exec ${FIXTURES}/held-by-tracer`));
     await until(async () => (await daemon.output(id)).stdout === "held\n");
     expectInTime(await exitOf(daemon.client, id));
+  });
+
+  it("that has init wait for its output pipe is killed, too", async () => {
+    const { id } = await daemon.started(script(`${FIXTURES}/hold-pipe; exec sleep 1000`));
+    expectInTime(await exitOf(daemon.client, id));
+  });
+
+  it("that has init wait for it when its main process ends has ended then", async () => {
+    const { id } = await daemon.started({ ...script(`${FIXTURES}/hold-pipe; exit 6`), timeout: FAR });
+    expect(await exitOf(daemon.client, id)).toMatchObject(exited(6));
   });
 
   it("that ends before has ended so", async () => {

@@ -148,6 +148,7 @@ const OWN_CALLS: Record<HelperStep, readonly [Role, string] | { readonly provedB
   LINK_LOGS: { provedBy: "test/long/faults.test.ts: with a chroot of binds" },
   DROP_INIT_PRIVILEGES: ["init", "chroot"],
   VERIFY_INIT: ["init", "capget"],
+  CLONE_GUARD: ["init", "clone"],
   REPORT_READY: ["init", "sendmsg"],
   READ_START: ["command", "mmap"],
   FIND_COMMAND: ["command", "execve"],

@@ -9,6 +9,7 @@ import type { Launcher } from "../../../src/host/helper/launcher";
 import { TO_LAUNCHER } from "../../../src/host/helper/protocol";
 import type { Sandbox, SandboxSpec } from "../../../src/tasks/ports";
 import { descendants, descriptors, until } from "../../support/daemon";
+import { guardOf } from "../../support/inits";
 import { collectGarbage } from "../../support/gc";
 import { itRequires } from "../../support/requires";
 import { CGROUPS, withTask } from "../cgroup/support";
@@ -33,7 +34,7 @@ describe("the launcher", () => {
     const spec = fixture.spec();
     const sandbox = await launcher.create(spec, new AbortController().signal);
     const { initPid, initStartTicks, commandPid, commandStartTicks } = sandbox.processes;
-    expect([initPid, commandPid]).toEqual(descendants(fixture.pid));
+    expect(descendants(fixture.pid)).toEqual([initPid, commandPid, await guardOf(initPid)]);
     expect([initStartTicks, commandStartTicks]).toEqual([startTicks(initPid), startTicks(commandPid)]);
     await sandbox.start({
       argv: ["sh", "-c", "echo hello; echo problem > /dev/stderr; exit 7"],
@@ -122,16 +123,15 @@ describe("the launcher", () => {
   }
 
   it("gives init nothing of its own or of another task's, from init's first steps on", async () => {
-    const other = await create();
+    await create();
+    const others = descendants(fixture.pid);
     const given = new AbortController();
     const tree = longTree(directory);
     const spec = fixture.spec({ taskName: "long", mounts: [embedding(tree)] });
     const made = launcher.create(spec, given.signal);
     const rejected = expect(made).rejects.toThrow("given up");
     await until(() => existsSync(join(directory, "alloc/alloc1/long/tree")));
-    const [init, command] = descendants(fixture.pid).filter(
-      (pid) => ![other.processes.initPid, other.processes.commandPid].includes(pid),
-    );
+    const [init, command] = descendants(fixture.pid).filter((pid) => !others.includes(pid));
     const own = links(init ?? 0);
     const pids = pidsHeld(init ?? 0);
     given.abort(new Error("given up"));
