@@ -422,6 +422,19 @@ it("each verb has its help", async () => {
   }
 });
 
+it.each([[[]], [["-o", "json"]]])(
+  "whoever stops reading logs -f %j ends it, without a word",
+  async (flags) => {
+    const begun = await sh("while :; do echo y; sleep 0.05; done", "-d", "--name", "talks");
+    const program = start(["logs", "-f", ...flags, "talks"]);
+    await program.says("y");
+    program.child.stdout?.destroy();
+    const { code, stderr } = await program.ended;
+    expect({ code, stderr }).toEqual({ code: 141, stderr: "" });
+    expect((await stockade("rm", "-f", begun.stdout.trim())).code).toBe(0);
+  },
+);
+
 it("a task that was left is found, followed, waited for and removed", async () => {
   const script = "seq 20; while ! test -e /alloc/data/go; do sleep 0.05; done; echo gone; exit 4";
   const begun = await sh(script, "-d", "--name", "left", "--label", "who=me");
