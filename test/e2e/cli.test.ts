@@ -472,6 +472,26 @@ it("a task that was left is found, followed, waited for and removed", async () =
   expect((await stockade("inspect", id)).code).toBe(125);
 });
 
+it("the beginning of an id is no task's where another's begins so, ended or not", async () => {
+  const made: string[] = [];
+  const uuids = (): string[] => made.map((id) => id.split("/").at(-1) ?? "");
+  // An id begins with the time, and its first 8 digits stay for a minute: of three tasks two have the same.
+  for (const name of ["a", "b", "c"]) made.push((await sh("exit 0", "-d", "--name", name)).stdout.trim());
+  for (const id of made) expect((await stockade("wait", id)).code).toBe(0);
+  const begin = uuids()
+    .map((uuid) => uuid.slice(0, 8))
+    .find((start, at, all) => all.indexOf(start) < at);
+  for (const verb of ["rm", "inspect", "logs"]) {
+    const { code, stdout, stderr } = await stockade(verb, begin ?? "");
+    expect({ code, stdout }).toEqual({ code: 125, stdout: "" });
+    expect(stderr).toMatch(
+      /^stockade: the ids of [0-9]+ tasks begin with '.{8}'; 'stockade ps -a' has them whole\n$/,
+    );
+  }
+  const [first = ""] = uuids();
+  expect((await stockade("rm", first.slice(0, -4), ...made.slice(1))).code).toBe(0);
+});
+
 /** What each line of a program's output says. */
 function documents({ stdout }: Said): unknown[] {
   return Buffer.from(stdout, "latin1")
