@@ -370,7 +370,10 @@ it.each([
   [["run", "--file", "/etc/passwd:/etc/x", "true"], "does not lie below /local"],
   [["run", "--no-such-flag", "true"], "unknown option '--no-such-flag'"],
   [["run"], "which command is to run?"],
+  [["run", "--pids", "-1", "true"], "'--pids' argument is ambiguous; see"],
   [["fly"], "there is no verb 'fly'"],
+  [["help", "fly"], "there is no verb 'fly'"],
+  [["demo", "x"], "demo takes no arguments"],
   [["--fly", "ps"], "unknown option '--fly'"],
   [["ps", "x"], "ps takes no arguments"],
   [["ps", "-o", "xml"], "--output is json or table"],
@@ -415,11 +418,20 @@ it("each verb has its help", async () => {
   expect(code).toBe(0);
   const verbs = [...stdout.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, verb]) => verb ?? "");
   expect(verbs).toEqual(["run", "ps", "logs", "wait", "stop", "inspect", "rm", "info", "demo"]);
-  for (const verb of verbs.filter((name) => name !== "demo")) {
+  for (const verb of verbs) {
     const help = await stockade(verb, "--help");
     expect(help.code).toBe(0);
     expect(help.stdout).toMatch(new RegExp(`^usage: stockade ${verb}`));
+    expect(await stockade("help", verb)).toEqual(help);
   }
+});
+
+it("help is asked for after other flags, and words, too, but for those of a command", async () => {
+  expect((await stockade("logs", "web", "-h")).stdout).toMatch(/^usage: stockade logs/);
+  expect((await stockade("run", "-m", "64m", "--help")).stdout).toMatch(/^usage: stockade run/);
+  expect((await stockade("--host", "unix:/none", "--help")).stdout).toMatch(
+    /^usage: stockade \[flags\] VERB/,
+  );
 });
 
 it.each([[[]], [["-o", "json"]]])(
