@@ -372,6 +372,7 @@ it.each([
   [["run"], "which command is to run?"],
   [["run", "--pids", "-1", "true"], "'--pids' argument is ambiguous; see"],
   [["fly"], "there is no verb 'fly'"],
+  [["-H", "/run/stockade/stockaded.sock", "ps"], "an address is unix:<path> or <host>:<port>"],
   [["help", "fly"], "there is no verb 'fly'"],
   [["demo", "x"], "demo takes no arguments"],
   [["--fly", "ps"], "unknown option '--fly'"],
