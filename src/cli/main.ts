@@ -36,8 +36,16 @@ ${HOST_HELP}
 'stockade VERB --help' says more of each.
 `;
 
+/** What a verb takes for a task. */
+const NAMES = `
+TASK is an id, its last part as ps has it, or the first 8 characters of that or
+more, where no other begins so; or a name, or ALLOC/NAME: of those of one name
+the one that runs, or else the last.
+`;
+
 function usageOf({ synopsis, summary, help }: Omit<Verb, "run">): string {
-  return `usage: stockade ${synopsis}\n\n${summary}\n${help === "" ? "" : `\n${help}`}`;
+  const names = synopsis.includes("TASK") ? NAMES : "";
+  return `usage: stockade ${synopsis}\n\n${summary}\n${help === "" ? "" : `\n${help}`}${names}`;
 }
 
 function wantsHelp(argv: readonly string[]): boolean {

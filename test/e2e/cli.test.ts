@@ -426,6 +426,9 @@ it("each verb has its help", async () => {
     const help = await stockade(verb, "--help");
     expect(help.code).toBe(0);
     expect(help.stdout).toMatch(new RegExp(`^usage: stockade ${verb}`));
+    expect(help.stdout.includes("TASK is an id")).toBe(
+      ["logs", "wait", "stop", "inspect", "rm"].includes(verb),
+    );
     expect(await stockade("help", verb)).toEqual(help);
   }
 });
