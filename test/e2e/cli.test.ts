@@ -357,6 +357,7 @@ it.each([
   [["run", "--output", "yaml", "true"], "--output is json or table"],
   [["run", "--rm", "-d", "true"], "--rm does not go with --detach"],
   [["run", "--collect", "/local/x", "-d", "true"], "--collect does not go with --detach"],
+  [["run", "-o", "json", "-d", "true"], "--output does not go with --detach"],
   [["run", "--collect", "x", "true"], "--collect takes TASKPATH"],
   [["run", "--collect", "/local/", "true"], "--collect takes TASKPATH"],
   [["run", "--collect", "/local/x:/no/such/y", "true"], "there is no directory '/no/such'"],
