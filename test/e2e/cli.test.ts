@@ -462,6 +462,10 @@ it("a task that was left is found, followed, waited for and removed", async () =
   expect(begun).toEqual({ code: 0, stdout: `${id}\n`, stderr: "" });
   expect((await stockade("ps", "-q", "--label", "who=me")).stdout).toBe(`${id}\n`);
   expect((await stockade("ps", "-q", "--label", "who=you")).stdout).toBe("");
+  const running = await stockade("inspect", "-o", "table", "left");
+  expect(running.stdout).toMatch(
+    /^state +running\nconfigured +20.*Z\nstarted +20.*Z\npid +[0-9]+\nlabel +who=me\n$/m,
+  );
   const followed = stockade("logs", "-f", "left");
   expect((await stockade("rm", "left")).stderr).toContain("'stockade stop' ends it");
   expect((await stockade(...RUN, "--alloc", "left", "--rm", "touch", "/alloc/data/go")).code).toBe(0);
@@ -487,7 +491,9 @@ it("a task that was left is found, followed, waited for and removed", async () =
   });
   expect((await stockade("wait", uuid, "-o", "table")).stdout).toMatch(/^exit code +4$/m);
   const inspected = await stockade("inspect", "-o", "table", uuid);
-  expect(inspected.stdout).toMatch(/^state +ended\nlabel +who=me\nreason +exited\nexit code +4\n/m);
+  expect(inspected.stdout).toMatch(
+    /^state +ended\nconfigured +20.*Z\nlabel +who=me\nreason +exited\nexit code +4\n/m,
+  );
   expect(await stockade("rm", uuid)).toEqual({ code: 0, stdout: `${id}\n`, stderr: "" });
   expect((await stockade("inspect", id)).code).toBe(125);
 });

@@ -5,7 +5,7 @@ import { endRows } from "../end-table.js";
 import { parseMixed } from "../flags.js";
 import { OUTPUT_FLAG, toOutputForm } from "../output-form.js";
 import { printableJson } from "../printable.js";
-import { stateInWords } from "../state.js";
+import { stateInWords, timeInWords } from "../state.js";
 import { table } from "../table.js";
 import { tasks } from "../task-name.js";
 import { write } from "../write.js";
@@ -30,12 +30,17 @@ export const inspect: Verb = {
   },
 };
 
-function rows({ id, allocId, taskName, state, pid, labels, limits, exit }: Task): string[][] {
+function rows(task: Task): string[][] {
+  const { id, allocId, taskName, state, configuredAt, startedAt, pid, labels, limits, exit } = task;
+  // How it ended tells of its start, too.
+  const started = exit === undefined ? timeInWords(startedAt) : "";
   return [
     ["task", id],
     ["alloc", allocId],
     ["name", taskName],
     ["state", stateInWords(state)],
+    ["configured", timeInWords(configuredAt)],
+    ...(started === "" ? [] : [["started", started]]),
     ...(pid === 0 ? [] : [["pid", pid.toString()]]),
     ...[...labels].map(([key, value]) => ["label", `${key}=${value}`]),
     ...Object.entries(limits ?? {}).flatMap(([limit, value]) =>

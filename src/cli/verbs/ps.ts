@@ -5,7 +5,7 @@ import { parseMixed } from "../flags.js";
 import { toLabels } from "../labels.js";
 import { OUTPUT_FLAG, toOutputForm } from "../output-form.js";
 import { printableJson } from "../printable.js";
-import { endedInWords, stateInWords } from "../state.js";
+import { endedInWords, stateInWords, timeInWords } from "../state.js";
 import { table } from "../table.js";
 import { uuidOf } from "../task-name.js";
 import { UsageError } from "../usage-error.js";
@@ -52,13 +52,12 @@ export const ps: Verb = {
 const TITLES = ["TASK", "ALLOC", "NAME", "STATE", "CONFIGURED", "LABELS"];
 
 function row({ id, allocId, taskName, state, exit, configuredAt, labels }: Task): string[] {
-  const made = configuredAt === undefined ? "" : new Date(Number(configuredAt.seconds) * 1000).toISOString();
   return [
     uuidOf(id),
     allocId,
     taskName,
     exit === undefined ? stateInWords(state) : endedInWords(toTaskEnd(exit)),
-    made.replace(/\.\d+Z$/, "Z"),
+    timeInWords(configuredAt).replace(/\.\d+Z$/, "Z"),
     [...labels].map(([key, value]) => `${key}=${value}`).join(","),
   ];
 }
