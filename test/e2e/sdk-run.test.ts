@@ -1,6 +1,7 @@
 /** Tasks in a program's hands: what `run` and `attach` give, against a real daemon. */
 import { execFileSync } from "node:child_process";
 import { readlinkSync } from "node:fs";
+import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -102,6 +103,11 @@ it("what is collected comes with the result, of a task that fails too", async ()
     field: "collect[0].path",
   });
   expect(() => sh("true", { collect: { "/local/x": "much" } })).toThrow('collect["/local/x"] must be bytes');
+});
+
+it("a stream is no standard input, and that is said", () => {
+  const stream = Readable.from("words");
+  expect(() => sh("cat", { input: stream as unknown as string })).toThrow("input must be a string or bytes");
 });
 
 it("a run of the same requestId is the same task, and has its output", async () => {
