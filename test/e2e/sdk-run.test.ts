@@ -184,6 +184,14 @@ it("iterating tells all output, and at the end what the promise says", async () 
   expect(seen.sort()).toEqual(["stderr b\n", "stdout a\n"]);
 });
 
+it("lines and streams end with the output, and the promise alone tells that the task has failed", async () => {
+  const task = sh("echo a; exit 3");
+  const lines = [];
+  for await (const line of task.lines()) lines.push(line);
+  expect([lines, await text(task.stdout)]).toEqual([["a"], "a\n"]);
+  await expect(task).rejects.toBeInstanceOf(TaskFailedError);
+});
+
 it("to leave the loop is not to end the task", async () => {
   const task = sh("echo first; read line; echo second");
   for await (const event of task) {
