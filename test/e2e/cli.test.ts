@@ -494,6 +494,12 @@ it("a task that was left is found, followed, waited for and removed", async () =
   expect(inspected.stdout).toMatch(
     /^state +ended\nconfigured +20.*Z\nlabel +who=me\nreason +exited\nexit code +4\n/m,
   );
+  const asJson = JSON.parse((await stockade("inspect", uuid)).stdout) as unknown;
+  if (isRoot()) {
+    expect(asJson).toMatchObject([
+      { exit: { usage: { cpuUser: expect.stringMatching(/^[0-9.]+s$/) as string } } },
+    ]);
+  }
   expect(await stockade("rm", uuid)).toEqual({ code: 0, stdout: `${id}\n`, stderr: "" });
   expect((await stockade("inspect", id)).code).toBe(125);
 });

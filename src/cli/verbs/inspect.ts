@@ -1,5 +1,5 @@
 /** `stockade inspect`: what is known of tasks. */
-import { Task, toTaskEnd } from "../../client/index.js";
+import { toTaskEnd, type Task } from "../../client/index.js";
 import type { Verb } from "../context.js";
 import { endRows } from "../end-table.js";
 import { parseMixed } from "../flags.js";
@@ -7,6 +7,7 @@ import { OUTPUT_FLAG, toOutputForm } from "../output-form.js";
 import { printableJson } from "../printable.js";
 import { stateInWords, timeInWords } from "../state.js";
 import { table } from "../table.js";
+import { taskJson } from "../task-json.js";
 import { tasks } from "../task-name.js";
 import { write } from "../write.js";
 
@@ -24,7 +25,7 @@ export const inspect: Verb = {
       if (task !== undefined) known.push(task);
     }
     const { stdout, colour } = context;
-    if (form === "json") await write(stdout, `${printableJson(known.map((task) => Task.toJSON(task)))}\n`);
+    if (form === "json") await write(stdout, `${printableJson(known.map(taskJson))}\n`);
     else await write(stdout, known.map((task) => table(["WHAT", "IS"], rows(task), colour)).join("\n"));
     return 0;
   },
