@@ -358,6 +358,7 @@ it.each([
   [["run", "--rm", "-d", "true"], "--rm does not go with --detach"],
   [["run", "--collect", "/local/x", "-d", "true"], "--collect does not go with --detach"],
   [["run", "-o", "json", "-d", "true"], "--output does not go with --detach"],
+  [["run", "-it", "sh"], "a task has no terminal: -i alone"],
   [["run", "--collect", "x", "true"], "--collect takes TASKPATH"],
   [["run", "--collect", "/local/", "true"], "--collect takes TASKPATH"],
   [["run", "--collect", "/local/x:/no/such/y", "true"], "there is no directory '/no/such'"],
