@@ -46,6 +46,28 @@ const HINTS: Readonly<Record<string, string>> = {
   INTERNAL: "try again, and report it with what is said there",
 };
 
+/** What people have typed of what the daemon calls by the name of a field: `mounts` of "configure.mounts[0].source". */
+export const FIELD_FLAGS: Readonly<Record<string, string>> = {
+  alloc_id: "--alloc, or --name without it",
+  task_name: "--name",
+  user: "--user",
+  group: "--group, or --user USER:GROUP",
+  env: "--env",
+  work_dir: "--workdir",
+  mounts: "--volume",
+  labels: "--label",
+  timeout: "--timeout",
+  cpu_time_limit: "--cpu-time",
+  memory_bytes: "--memory",
+  memory_reservation_bytes: "--memory-reservation",
+  cpu_millis: "--cpus",
+  cpu_shares: "--cpu-shares",
+  cpuset_cpus: "--cpuset-cpus",
+  pids_max: "--pids",
+  files: "--file",
+  collect: "--collect",
+};
+
 /** What is wrong is what was typed. */
 const OF_FLAGS: readonly string[] = ["FIELD_INVALID", "FIELD_MISSING", "FIELDS_EXCLUSIVE"];
 
@@ -68,6 +90,10 @@ export function complaint(error: unknown, host: string, verb = ""): string {
   if (error instanceof UsageError) {
     return `${printable(error.message)}; ${seeHelp(verb)}`;
   }
+  // What the client makes a request of before any daemon has it.
+  if (error instanceof TypeError && error.message.includes(" must be ")) {
+    return `${printable(error.message)}; ${seeHelp(verb)}`;
+  }
   if (!(error instanceof StockadeError)) {
     return printable(error instanceof Error ? error.message : String(error));
   }
@@ -80,14 +106,27 @@ export function complaint(error: unknown, host: string, verb = ""): string {
   if (code === "UNAUTHENTICATED") {
     return `${printable(message)}; give a certificate (--tls-cert, --tls-key) or a token (--token-file)`;
   }
-  const at = field === undefined || message.includes(field) ? "" : ` (${field})`;
   const hint = OF_FLAGS.includes(reason ?? "") ? seeHelp(verb) : hintOf(error);
+  const at = placeOf(field, message, hint);
   return printable(`${message}${at}${hint === undefined ? "" : `; ${hint}`}`);
 }
 
-function hintOf({ reason = "", metadata }: StockadeError): string | undefined {
+/** Of what a request is made of; what is no flag's is called as the daemon does. */
+function placeOf(field: string | undefined, message: string, hint = ""): string {
+  if (field === undefined) return "";
+  const [, name = ""] =
+    /^(?:configure|resources)\.([a-z_]+)/.exec(field) ?? /^(files|collect)\b/.exec(field) ?? [];
+  const flag = FIELD_FLAGS[name];
+  if (flag !== undefined) return hint.includes(flag) ? "" : ` (${flag})`;
+  return message.includes(field) ? "" : ` (${field})`;
+}
+
+function hintOf({ reason = "", metadata, field = "", message }: StockadeError): string | undefined {
   const lacksMemory = reason === "COMMAND_NOT_EXECUTABLE" && metadata["errno"] === "ENOMEM";
-  return HINTS[lacksMemory ? "MEMORY_IN_USE" : reason];
+  const hint = HINTS[lacksMemory ? "MEMORY_IN_USE" : reason];
+  // What docker mounts to be written where nothing is said.
+  const toWrite = reason === "PATH_FORBIDDEN" && field.includes("mounts") && message.includes("to write");
+  return toWrite ? `SRC:DST:ro mounts it read-only, and ${hint}` : hint;
 }
 
 function seeHelp(verb: string): string {

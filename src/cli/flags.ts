@@ -16,12 +16,17 @@ export type FlagValues<Types extends FlagTypes> = {
     | undefined;
 };
 
+/** It is not to be done, but to be explained. */
+export class HelpWanted extends Error {}
+
+const HELP_FLAG = { help: { type: "boolean", short: "h" } } as const;
+
 export interface Parsed<Types extends FlagTypes> {
   readonly flags: FlagValues<Types>;
   readonly rest: readonly string[];
 }
 
-/** Flags up to the first word that is none, or `--`. Throws a UsageError. */
+/** Flags up to the first word that is none, or `--`. Throws a UsageError, or HelpWanted where `--help` is one. */
 export function parseFlags<const Types extends FlagTypes>(
   argv: readonly string[],
   options: Types,
@@ -35,7 +40,7 @@ export function parseFlags<const Types extends FlagTypes>(
   return { flags: parseAll(flags, options, false).flags, rest };
 }
 
-/** Flags anywhere before `--`, and all other words. Throws a UsageError. */
+/** Flags anywhere before `--`, and all other words. Throws a UsageError, or HelpWanted where `--help` is one. */
 export function parseMixed<const Types extends FlagTypes>(
   argv: readonly string[],
   options: Types,
@@ -49,15 +54,21 @@ function parseAll<const Types extends FlagTypes>(
   allowPositionals: boolean,
 ): Parsed<Types> {
   try {
-    const { values, positionals } = parseArgs({ args: [...argv], options, strict: true, allowPositionals });
+    const { values, positionals } = parseArgs({
+      args: [...argv],
+      options: { ...HELP_FLAG, ...options },
+      strict: true,
+      allowPositionals,
+    });
+    if ("help" in values) throw new HelpWanted();
     return { flags: values as unknown as FlagValues<Types>, rest: positionals };
   } catch (error) {
     throw error instanceof TypeError ? new UsageError(firstSentence(error.message)) : error;
   }
 }
 
-/** Node goes on to explain how positional arguments are written. */
+/** Node goes on to explain how positional arguments are written, and values that begin with a dash. */
 function firstSentence(message: string): string {
-  const [sentence = message] = message.split(/\. |\n/);
+  const [sentence = message] = message.split(/\. |\.?\n/);
   return sentence.charAt(0).toLowerCase() + sentence.slice(1);
 }

@@ -30,6 +30,8 @@ export const RUN_FLAGS = {
   "pids-limit": { type: "string" },
   rm: { type: "boolean" },
   timeout: { type: "string" },
+  // As -it is in people's fingers.
+  tty: { type: "boolean", short: "t" },
   user: { type: "string", short: "u" },
   volume: { type: "string", short: "v", multiple: true },
   workdir: { type: "string", short: "w" },
@@ -40,6 +42,8 @@ export type RunFlags = FlagValues<typeof RUN_FLAGS>;
 
 /** What is to be run of flags alone; what they name of this host is not looked at. Throws a UsageError. */
 export function toOptions(flags: RunFlags, env: Context["env"]): RunOptions {
+  if (flags.tty === true)
+    throw new UsageError("a task has no terminal: -i alone passes the standard input on");
   const [user, group] = split(flags.user, ":");
   return {
     name: flags.name,

@@ -32,24 +32,28 @@ export async function oneTask(names: readonly string[], context: Context): Promi
 async function idOf(name: string, { client }: Context): Promise<string> {
   // Looked for, too: what goes on over lost connections would wait for a daemon that was never there.
   if (/^(CGROUP|PID):/.test(name)) return (await client.get(name)).task?.id ?? name;
-  const found = [];
-  for await (const task of client.listAll()) if (isCalled(task, name)) found.push(task);
-  const alive = found.filter(({ state }) => state !== TaskState.TASK_STATE_ENDED);
-  // Of those that have ended the last one is meant: a name can be used again.
-  const [task, ...others] = alive.length > 0 ? alive : found.slice(-1);
+  const [named, begun]: [Task[], Task[]] = [[], []];
+  for await (const task of client.listAll()) {
+    if (isCalled(task, name)) named.push(task);
+    else if (UUID_PART.test(name) && uuidOf(task.id).startsWith(name)) begun.push(task);
+  }
+  const alive = named.filter(({ state }) => state !== TaskState.TASK_STATE_ENDED);
+  // Of those that have ended the last one is meant: a name can be used again. An id is of one task, and none is guessed.
+  const found = named.length === 0 ? begun : alive.length === 0 ? named.slice(-1) : alive;
+  const [task, ...others] = found;
   if (task === undefined) {
     throw new Error(`no task is called '${name}'; 'stockade ps -a' lists those that there are`);
   }
   if (others.length > 0) {
-    throw new Error(`${others.length + 1} tasks that run are called '${name}'; 'stockade ps' has their ids`);
+    throw new Error(
+      named.length === 0
+        ? `the ids of ${found.length} tasks begin with '${name}'; 'stockade ps -a' has them whole`
+        : `${found.length} tasks that run are called '${name}'; 'stockade ps' has their ids`,
+    );
   }
   return task.id;
 }
 
-function isCalled({ id, allocId, taskName }: Task, name: string): boolean {
-  return (
-    name === taskName ||
-    name === `${allocId}/${taskName}` ||
-    (UUID_PART.test(name) && uuidOf(id).startsWith(name))
-  );
+function isCalled({ allocId, taskName }: Task, name: string): boolean {
+  return name === taskName || name === `${allocId}/${taskName}`;
 }

@@ -45,8 +45,14 @@ export interface ChannelParts {
   readonly metadata: () => Metadata;
 }
 
-/** Throws a TypeError for options that cannot go together. */
+/** With a scheme of gRPC's, or host and port: a path alone would be looked up as a name, for as long as it takes. */
+const ADDRESS = /^(unix|unix-abstract|dns|ipv4|ipv6|xds):.|^([^:/[\]]+|\[[^/[\]]+\]):[0-9]+$/i;
+
+/** Throws a TypeError for options that cannot go together, or be. */
 export function channelParts({ address, tls, token }: ConnectOptions): ChannelParts {
+  if (!ADDRESS.test(address)) {
+    throw new TypeError(`an address is unix:<path> or <host>:<port>: ${JSON.stringify(address)}`);
+  }
   if (token !== undefined && tls === undefined && !isOnThisHost(address)) {
     throw new TypeError("a token is not sent without tls, but on a unix socket or loopback");
   }

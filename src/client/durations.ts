@@ -18,8 +18,11 @@ const PARTS = /(\d+(?:\.\d+)?|\.\d+)(ms|s|m|h|d)/gy;
 export function parseTimeSpan(span: TimeSpan, field: string): number {
   const ms = typeof span === "number" ? span : sumOf(span);
   if (ms === undefined || !Number.isFinite(ms) || ms < 0) {
+    const ways = "a number with ms, s, m, h or d, as 1m30s";
     throw new TypeError(
-      `${field} must be milliseconds, or a number with ms, s, m, h or d: ${JSON.stringify(span)}`,
+      typeof span === "number"
+        ? `${field} must be milliseconds, or ${ways}: ${span}`
+        : `${field} must be ${ways}: ${JSON.stringify(span)}`,
     );
   }
   return ms;

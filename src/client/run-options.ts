@@ -105,13 +105,24 @@ export function toRunRequest(command: Command, options: RunOptions): RunRequest 
   return RunRequest.fromPartial({
     configure: toConfigure(command, options),
     resources: limits === undefined || isEmpty(limits) ? undefined : toResources(limits),
-    stdin: Buffer.from(input),
+    stdin: bytesOf(input),
     files: toInputFiles(files),
     collect: toCollectPaths(collect),
     outputMaxBytes: maxOutput === undefined ? undefined : parseByteSize(maxOutput, "maxOutput"),
     detachOnDisconnect: keepsOnDisconnect(options),
     heartbeatInterval: toDuration(parseTimeSpan(heartbeat, "heartbeat")),
   });
+}
+
+/** Whoever writes JavaScript gives streams, too, as other libraries take them. */
+function bytesOf(input: string | Uint8Array): Buffer {
+  try {
+    return Buffer.from(input);
+  } catch (cause) {
+    throw new TypeError("input must be a string or bytes: a stream is to be read to its end first", {
+      cause,
+    });
+  }
 }
 
 export function keepsOnDisconnect({ detach = false, onDisconnect = "end" }: HoldOptions): boolean {

@@ -80,7 +80,10 @@ export class RunningTask implements Promise<TaskResult>, AsyncIterable<OutputEve
     return this.started.then(({ id }) => id);
   }
 
-  /** Its standard output, as bytes. Fails with an OutputLostError where some of it is lost. */
+  /**
+   * Its standard output, as bytes. Fails with an OutputLostError where some of it is lost; that the task has failed its
+   * promise tells alone.
+   */
   get stdout(): Readable {
     return this.nodeStream("stdout");
   }
@@ -94,7 +97,10 @@ export class RunningTask implements Promise<TaskResult>, AsyncIterable<OutputEve
     return toWebStream(this.hub.reader([stream]));
   }
 
-  /** The lines of its standard output, or of another stream. Fails with an OutputLostError where some of it is lost. */
+  /**
+   * The lines of its standard output, or of another stream. Fails with an OutputLostError where some of it is lost; that
+   * the task has failed its promise tells alone.
+   */
   lines(stream: OutputStreamName = "stdout"): AsyncGenerator<string, void, undefined> {
     return toLines(this.hub.reader([stream]));
   }

@@ -42,6 +42,13 @@ it.each(["", "10", "s", "10x", "-1s", "1s 2s", "1ss", -1, NaN, Infinity])("%s is
   expect(() => parseTimeSpan(span, "timeout")).toThrow(/^timeout must be/);
 });
 
+it("a number of milliseconds is none in a string", () => {
+  expect(() => parseTimeSpan("10", "timeout")).toThrow(
+    'timeout must be a number with ms, s, m, h or d, as 1m30s: "10"',
+  );
+  expect(() => parseTimeSpan(-1, "timeout")).toThrow(/^timeout must be milliseconds, or /);
+});
+
 it("a duration of a message is as long as what it was made of", () => {
   for (const ms of [0, 0.5, 999.999, 1_000, 90_061.25]) expect(toMs(toDuration(ms))).toBeCloseTo(ms, 5);
   expect(toDuration(1_500)).toEqual({ seconds: 1n, nanos: 500_000_000 });

@@ -348,12 +348,17 @@ it.each([
   [["run", "-m", "lots", "true"], "limits.memory must be bytes"],
   [["run", "--cpus", "half", "true"], "--cpus takes a number"],
   [["run", "--timeout", "soon", "true"], "timeout must be"],
+  [["run", "--timeout", "10", "true"], "as 1m30s: \"10\"; see 'stockade run --help'"],
+  [["run", "--name", "a b", "true"], "(--alloc, or --name without it)"],
+  [[...RUN, "-v", "/etc/passwd:/x", "true"], "SRC:DST:ro mounts it read-only"],
   [["run", "--network", "mine", "true"], "--network is none or host"],
   [["run", "-v", "/etc", "true"], "--volume takes SRC:DST"],
   [["run", "-e", "=x", "true"], "--env takes"],
   [["run", "--output", "yaml", "true"], "--output is json or table"],
   [["run", "--rm", "-d", "true"], "--rm does not go with --detach"],
   [["run", "--collect", "/local/x", "-d", "true"], "--collect does not go with --detach"],
+  [["run", "-o", "json", "-d", "true"], "--output does not go with --detach"],
+  [["run", "-it", "sh"], "a task has no terminal: -i alone"],
   [["run", "--collect", "x", "true"], "--collect takes TASKPATH"],
   [["run", "--collect", "/local/", "true"], "--collect takes TASKPATH"],
   [["run", "--collect", "/local/x:/no/such/y", "true"], "there is no directory '/no/such'"],
@@ -370,7 +375,11 @@ it.each([
   [["run", "--file", "/etc/passwd:/etc/x", "true"], "does not lie below /local"],
   [["run", "--no-such-flag", "true"], "unknown option '--no-such-flag'"],
   [["run"], "which command is to run?"],
+  [["run", "--pids", "-1", "true"], "'--pids' argument is ambiguous; see"],
   [["fly"], "there is no verb 'fly'"],
+  [["-H", "/run/stockade/stockaded.sock", "ps"], "an address is unix:<path> or <host>:<port>"],
+  [["help", "fly"], "there is no verb 'fly'"],
+  [["demo", "x"], "demo takes no arguments"],
   [["--fly", "ps"], "unknown option '--fly'"],
   [["ps", "x"], "ps takes no arguments"],
   [["ps", "-o", "xml"], "--output is json or table"],
@@ -415,12 +424,37 @@ it("each verb has its help", async () => {
   expect(code).toBe(0);
   const verbs = [...stdout.matchAll(/^ {2}([a-z]+) {2}/gm)].map(([, verb]) => verb ?? "");
   expect(verbs).toEqual(["run", "ps", "logs", "wait", "stop", "inspect", "rm", "info", "demo"]);
-  for (const verb of verbs.filter((name) => name !== "demo")) {
+  for (const verb of verbs) {
     const help = await stockade(verb, "--help");
     expect(help.code).toBe(0);
     expect(help.stdout).toMatch(new RegExp(`^usage: stockade ${verb}`));
+    expect(help.stdout.includes("TASK is an id")).toBe(
+      ["logs", "wait", "stop", "inspect", "rm"].includes(verb),
+    );
+    expect(await stockade("help", verb)).toEqual(help);
   }
 });
+
+it("help is asked for after other flags, and words, too, but for those of a command", async () => {
+  expect((await stockade("logs", "web", "-h")).stdout).toMatch(/^usage: stockade logs/);
+  expect((await stockade("run", "-m", "64m", "--help")).stdout).toMatch(/^usage: stockade run/);
+  expect((await stockade("--host", "unix:/none", "--help")).stdout).toMatch(
+    /^usage: stockade \[flags\] VERB/,
+  );
+});
+
+it.each([[[]], [["-o", "json"]]])(
+  "whoever stops reading logs -f %j ends it, without a word",
+  async (flags) => {
+    const begun = await sh("while :; do echo y; sleep 0.05; done", "-d", "--name", "talks");
+    const program = start(["logs", "-f", ...flags, "talks"]);
+    await program.says("y");
+    program.child.stdout?.destroy();
+    const { code, stderr } = await program.ended;
+    expect({ code, stderr }).toEqual({ code: 141, stderr: "" });
+    expect((await stockade("rm", "-f", begun.stdout.trim())).code).toBe(0);
+  },
+);
 
 it("a task that was left is found, followed, waited for and removed", async () => {
   const script = "seq 20; while ! test -e /alloc/data/go; do sleep 0.05; done; echo gone; exit 4";
@@ -429,6 +463,10 @@ it("a task that was left is found, followed, waited for and removed", async () =
   expect(begun).toEqual({ code: 0, stdout: `${id}\n`, stderr: "" });
   expect((await stockade("ps", "-q", "--label", "who=me")).stdout).toBe(`${id}\n`);
   expect((await stockade("ps", "-q", "--label", "who=you")).stdout).toBe("");
+  const running = await stockade("inspect", "-o", "table", "left");
+  expect(running.stdout).toMatch(
+    /^state +running\nconfigured +20.*Z\nstarted +20.*Z\npid +[0-9]+\nlabel +who=me\n$/m,
+  );
   const followed = stockade("logs", "-f", "left");
   expect((await stockade("rm", "left")).stderr).toContain("'stockade stop' ends it");
   expect((await stockade(...RUN, "--alloc", "left", "--rm", "touch", "/alloc/data/go")).code).toBe(0);
@@ -454,9 +492,37 @@ it("a task that was left is found, followed, waited for and removed", async () =
   });
   expect((await stockade("wait", uuid, "-o", "table")).stdout).toMatch(/^exit code +4$/m);
   const inspected = await stockade("inspect", "-o", "table", uuid);
-  expect(inspected.stdout).toMatch(/^state +ended\nlabel +who=me\nreason +exited\nexit code +4\n/m);
+  expect(inspected.stdout).toMatch(
+    /^state +ended\nconfigured +20.*Z\nlabel +who=me\nreason +exited\nexit code +4\n/m,
+  );
+  const asJson = JSON.parse((await stockade("inspect", uuid)).stdout) as unknown;
+  if (isRoot()) {
+    expect(asJson).toMatchObject([
+      { exit: { usage: { cpuUser: expect.stringMatching(/^[0-9.]+s$/) as string } } },
+    ]);
+  }
   expect(await stockade("rm", uuid)).toEqual({ code: 0, stdout: `${id}\n`, stderr: "" });
   expect((await stockade("inspect", id)).code).toBe(125);
+});
+
+it("the beginning of an id is no task's where another's begins so, ended or not", async () => {
+  const made: string[] = [];
+  const uuids = (): string[] => made.map((id) => id.split("/").at(-1) ?? "");
+  // An id begins with the time, and its first 8 digits stay for a minute: of three tasks two have the same.
+  for (const name of ["a", "b", "c"]) made.push((await sh("exit 0", "-d", "--name", name)).stdout.trim());
+  for (const id of made) expect((await stockade("wait", id)).code).toBe(0);
+  const begin = uuids()
+    .map((uuid) => uuid.slice(0, 8))
+    .find((start, at, all) => all.indexOf(start) < at);
+  for (const verb of ["rm", "inspect", "logs"]) {
+    const { code, stdout, stderr } = await stockade(verb, begin ?? "");
+    expect({ code, stdout }).toEqual({ code: 125, stdout: "" });
+    expect(stderr).toMatch(
+      /^stockade: the ids of [0-9]+ tasks begin with '.{8}'; 'stockade ps -a' has them whole\n$/,
+    );
+  }
+  const [first = ""] = uuids();
+  expect((await stockade("rm", first.slice(0, -4), ...made.slice(1))).code).toBe(0);
 });
 
 /** What each line of a program's output says. */

@@ -1,6 +1,7 @@
 /** Tasks in a program's hands: what `run` and `attach` give, against a real daemon. */
 import { execFileSync } from "node:child_process";
 import { readlinkSync } from "node:fs";
+import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -104,6 +105,11 @@ it("what is collected comes with the result, of a task that fails too", async ()
   expect(() => sh("true", { collect: { "/local/x": "much" } })).toThrow('collect["/local/x"] must be bytes');
 });
 
+it("a stream is no standard input, and that is said", () => {
+  const stream = Readable.from("words");
+  expect(() => sh("cat", { input: stream as unknown as string })).toThrow("input must be a string or bytes");
+});
+
 it("a run of the same requestId is the same task, and has its output", async () => {
   const script = "echo once; echo x >/local/out";
   const once = { requestId: "order 66", collect: { "/local/out": "1k" } };
@@ -176,6 +182,14 @@ it("iterating tells all output, and at the end what the promise says", async () 
   };
   await expect(iterate()).rejects.toBeInstanceOf(TaskFailedError);
   expect(seen.sort()).toEqual(["stderr b\n", "stdout a\n"]);
+});
+
+it("lines and streams end with the output, and the promise alone tells that the task has failed", async () => {
+  const task = sh("echo a; exit 3");
+  const lines = [];
+  for await (const line of task.lines()) lines.push(line);
+  expect([lines, await text(task.stdout)]).toEqual([["a"], "a\n"]);
+  await expect(task).rejects.toBeInstanceOf(TaskFailedError);
 });
 
 it("to leave the loop is not to end the task", async () => {

@@ -1,12 +1,13 @@
 /** `stockade inspect`: what is known of tasks. */
-import { Task, toTaskEnd } from "../../client/index.js";
+import { toTaskEnd, type Task } from "../../client/index.js";
 import type { Verb } from "../context.js";
 import { endRows } from "../end-table.js";
 import { parseMixed } from "../flags.js";
 import { OUTPUT_FLAG, toOutputForm } from "../output-form.js";
 import { printableJson } from "../printable.js";
-import { stateInWords } from "../state.js";
+import { stateInWords, timeInWords } from "../state.js";
 import { table } from "../table.js";
+import { taskJson } from "../task-json.js";
 import { tasks } from "../task-name.js";
 import { write } from "../write.js";
 
@@ -24,18 +25,23 @@ export const inspect: Verb = {
       if (task !== undefined) known.push(task);
     }
     const { stdout, colour } = context;
-    if (form === "json") await write(stdout, `${printableJson(known.map((task) => Task.toJSON(task)))}\n`);
+    if (form === "json") await write(stdout, `${printableJson(known.map(taskJson))}\n`);
     else await write(stdout, known.map((task) => table(["WHAT", "IS"], rows(task), colour)).join("\n"));
     return 0;
   },
 };
 
-function rows({ id, allocId, taskName, state, pid, labels, limits, exit }: Task): string[][] {
+function rows(task: Task): string[][] {
+  const { id, allocId, taskName, state, configuredAt, startedAt, pid, labels, limits, exit } = task;
+  // How it ended tells of its start, too.
+  const started = exit === undefined ? timeInWords(startedAt) : "";
   return [
     ["task", id],
     ["alloc", allocId],
     ["name", taskName],
     ["state", stateInWords(state)],
+    ["configured", timeInWords(configuredAt)],
+    ...(started === "" ? [] : [["started", started]]),
     ...(pid === 0 ? [] : [["pid", pid.toString()]]),
     ...[...labels].map(([key, value]) => ["label", `${key}=${value}`]),
     ...Object.entries(limits ?? {}).flatMap(([limit, value]) =>

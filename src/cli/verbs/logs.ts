@@ -49,7 +49,12 @@ export const logs: Verb = {
     };
     const events =
       flags.follow === true ? context.client.output(id, options) : context.client.logs(id, options);
-    await (form === "json" ? writeLines(events, context) : passOn(events, form, context));
+    try {
+      await (form === "json" ? writeLines(events, context) : passOn(events, form, context));
+    } catch (error) {
+      // Whoever reads no more has ended it, and needs not be told.
+      if (!closed.signal.aborted) throw error;
+    }
     return 0;
   },
 };

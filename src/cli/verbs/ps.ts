@@ -1,12 +1,13 @@
 /** `stockade ps`: which tasks there are. */
-import { Task, TaskState, toTaskEnd, type ListFields } from "../../client/index.js";
+import { TaskState, toTaskEnd, type ListFields, type Task } from "../../client/index.js";
 import type { Verb } from "../context.js";
 import { parseMixed } from "../flags.js";
 import { toLabels } from "../labels.js";
 import { OUTPUT_FLAG, toOutputForm } from "../output-form.js";
 import { printableJson } from "../printable.js";
-import { endedInWords, stateInWords } from "../state.js";
+import { endedInWords, stateInWords, timeInWords } from "../state.js";
 import { table } from "../table.js";
+import { taskJson } from "../task-json.js";
 import { uuidOf } from "../task-name.js";
 import { UsageError } from "../usage-error.js";
 import { write } from "../write.js";
@@ -42,8 +43,7 @@ export const ps: Verb = {
     const found: Task[] = [];
     for await (const task of client.listAll(wanted)) found.push(task);
     if (flags.quiet === true) await write(stdout, found.map(({ id }) => `${id}\n`).join(""));
-    else if (form === "json")
-      await write(stdout, `${printableJson(found.map((task) => Task.toJSON(task)))}\n`);
+    else if (form === "json") await write(stdout, `${printableJson(found.map(taskJson))}\n`);
     else await write(stdout, table(TITLES, found.map(row), colour));
     return 0;
   },
@@ -52,13 +52,12 @@ export const ps: Verb = {
 const TITLES = ["TASK", "ALLOC", "NAME", "STATE", "CONFIGURED", "LABELS"];
 
 function row({ id, allocId, taskName, state, exit, configuredAt, labels }: Task): string[] {
-  const made = configuredAt === undefined ? "" : new Date(Number(configuredAt.seconds) * 1000).toISOString();
   return [
     uuidOf(id),
     allocId,
     taskName,
     exit === undefined ? stateInWords(state) : endedInWords(toTaskEnd(exit)),
-    made.replace(/\.\d+Z$/, "Z"),
+    timeInWords(configuredAt).replace(/\.\d+Z$/, "Z"),
     [...labels].map(([key, value]) => `${key}=${value}`).join(","),
   ];
 }

@@ -95,6 +95,7 @@ function refuseDetached(flags: RunFlags): void {
   for (const [name, wanted] of [
     ["--rm", flags.rm],
     ["--collect", flags.collect],
+    ["--output", flags.output],
   ] as const) {
     if (wanted !== undefined)
       throw new UsageError(`${name} does not go with --detach: nobody is there to do it`);
