@@ -23,8 +23,8 @@ _Noreturn static void guard(struct guarded *guarded, int command_pidfd)
 	static const struct timespec patience = {.tv_sec = 1};
 	int keep[] = {guarded->limits.timer, guarded->limits.cpu_time_file, command_pidfd};
 
-	if (close_all_but(keep, sizeof(keep) / sizeof(*keep)) < 0)
-		_exit(1);
+	/* What it cannot close it holds as init does. */
+	(void)close_all_but(keep, sizeof(keep) / sizeof(*keep));
 	rename_process("stockade-guard");
 	await_begin(guarded);
 	for (;;) {
@@ -55,7 +55,8 @@ int start_guard(struct guarded **guarded, int command_pidfd)
 	if (shared == MAP_FAILED)
 		return -1;
 	*shared = **guarded;
-	pid = fork();
+	/* As fork(2), without what glibc does for threads. */
+	pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
 	if (pid == 0)
 		guard(shared, command_pidfd);
 	if (pid < 0)

@@ -50,6 +50,7 @@ const CANNOT_FAIL = "it has no way to fail";
 const LET_BE: readonly (Passed & { readonly count?: number })[] = [
   { role: "init", call: "geteuid", count: 4, why: CANNOT_FAIL },
   { role: "init", call: "getegid", count: 2, why: CANNOT_FAIL },
+  { role: "init", call: "futex", why: CANNOT_FAIL },
   { role: "command", call: "umask", count: 1, why: CANNOT_FAIL },
   { role: "worker", call: "geteuid", why: CANNOT_FAIL },
   { role: "worker", call: "exit_group", count: 1, why: CANNOT_FAIL },
@@ -63,7 +64,7 @@ const LET_BE: readonly (Passed & { readonly count?: number })[] = [
 
 /** Whose failure is passed over: the task is made all the same, and is as contained. */
 const PASSED_OVER: readonly Passed[] = [
-  ...(["launcher", "init", "command", "worker"] as const).map((role) => ({
+  ...(["launcher", "init", "command", "guard", "worker"] as const).map((role) => ({
     role,
     call: "close",
     why: "the descriptor is free, whatever is answered",
@@ -73,6 +74,10 @@ const PASSED_OVER: readonly Passed[] = [
   { role: "init", call: "ppoll", why: "asked again" },
   { role: "init", call: "recvfrom", nth: [2, 3], why: "asked again: poll tells of it until it is heard" },
   { role: "init", call: "prctl", nth: [1], why: "the name is for people" },
+  { role: "guard", call: "close_range", why: "what it cannot close it holds as init does" },
+  { role: "guard", call: "prctl", why: "the name is for people" },
+  { role: "guard", call: "futex", why: "asked again" },
+  { role: "guard", call: "ppoll", why: "asked again, a second later" },
   { role: "init", call: "unlinkat", after: "setns", why: "the log is where it is, without a link in /local" },
   { role: "init", call: "linkat", after: "setns", why: "the log is where it is, without a link in /local" },
   { role: "init", call: "pwrite64", nth: [2, 3], why: "the record is written again at the end" },
@@ -282,12 +287,16 @@ async function runNext(daemon: TestDaemon, request: ConfigureFields): Promise<vo
   expect(exit?.status).toEqual({ $case: "signal", value: 9 });
 }
 
-/** Launcher and init live on: what they do after the start is no longer about making the task. */
+/** Launcher, init and its guard live on: what they do after the start is no longer about making the task. */
 function inScope(calls: readonly Call[]): readonly Call[] {
   const lastOf = (role: Role, call: string, nth: number): number =>
     calls.filter(({ role: by, name }) => by === role && name === call)[nth - 1]?.n ?? 0;
-  const last = { launcher: lastOf("launcher", "sendto", 3), init: lastOf("init", "sendto", 3) };
-  return calls.filter(({ role, n }) => (role === "launcher" || role === "init" ? n <= last[role] : true));
+  const last: Partial<Record<Role, number>> = {
+    launcher: lastOf("launcher", "sendto", 3),
+    init: lastOf("init", "sendto", 3),
+    guard: lastOf("guard", "ppoll", 1),
+  };
+  return calls.filter(({ role, n }) => n <= (last[role] ?? Infinity));
 }
 
 function isAmong(rows: readonly Passed[], call: Call, calls: readonly Call[]): boolean {

@@ -6,7 +6,7 @@ import { constants } from "node:os";
 import { createInterface, type Interface } from "node:readline";
 import { resolve } from "node:path";
 
-export type Role = "launcher" | "init" | "command" | "worker";
+export type Role = "launcher" | "init" | "command" | "guard" | "worker";
 
 /** One system call that a process of the helper has made. */
 export interface Call {
