@@ -507,7 +507,7 @@ it("a task that was left is found, followed, waited for and removed", async () =
 
 it("the beginning of an id is no task's where another's begins so, ended or not", async () => {
   const made: string[] = [];
-  const uuids = (): string[] => made.map((id) => id.split("/").at(-1) ?? "");
+  const uuids = (): string[] => made.map((id) => id.split(/[/:]/).at(-1) ?? "");
   // An id begins with the time, and its first 8 digits stay for a minute: of three tasks two have the same.
   for (const name of ["a", "b", "c"]) made.push((await sh("exit 0", "-d", "--name", name)).stdout.trim());
   for (const id of made) expect((await stockade("wait", id)).code).toBe(0);
