@@ -239,10 +239,10 @@ itRequires(
     for (const text of texts) expect(text).toMatch(/NEVER_STARTED|"taskName": ?"t[0-9]+"/);
     const files = await readdir(daemon.daemon.directory, { recursive: true });
     const tasks = chaos.finished.map(({ id }) => daemon.record(id));
-    const owners = [...texts, ...(await Promise.all(tasks))].map(
-      (text) => /"allocId": "(.+)"/.exec(text)?.[1] ?? "",
+    const owners = new Set(
+      [...texts, ...(await Promise.all(tasks))].map((text) => /"allocId": "(.+)"/.exec(text)?.[1] ?? ""),
     );
-    expect(files.filter((file) => !isExpected(file, new Set(owners)))).toEqual([]);
+    expect(files.filter((file) => !isExpected(file, owners))).toEqual([]);
   },
   PATIENCE_MS,
 );
