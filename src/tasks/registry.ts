@@ -5,6 +5,7 @@
 import { allocIdOf } from "./access/alloc-name.js";
 import type { Caller } from "./access/identity.js";
 import { isThereFor } from "./access/rules.js";
+import { ByHolder } from "./by-holder.js";
 import { TaskError } from "./errors.js";
 import { UuidOrder, type InOrder } from "./listing/uuid-order.js";
 import { parseTaskId } from "./task-id.js";
@@ -28,7 +29,7 @@ export class Registry {
   /** Ended tasks in the order of their end, with the timer of their expiry. */
   private readonly endedTasks = new Map<Task, NodeJS.Timeout>();
   /** The same by whose they are, so that nobody's tasks push out another's. */
-  private readonly endedOf = new Map<string, Set<Task>>();
+  private readonly endedOf = new ByHolder<Task>();
 
   constructor(
     private readonly retention: Retention,
@@ -126,20 +127,12 @@ export class Registry {
     const timer = setTimeout(() => void this.drop(task), this.ttlOf(task));
     timer.unref();
     this.endedTasks.set(task, timer);
-    const owner = ownerOf(task);
-    this.endedOf.set(owner, (this.endedOf.get(owner) ?? new Set<Task>()).add(task));
+    this.endedOf.add(ownerOf(task), task);
     while (this.endedTasks.size > this.retention.endedMaxRecords) {
-      const [oldest] = this.mostOfOne();
+      const oldest = this.endedOf.oldestOfMost;
       if (oldest === undefined) break;
       void this.drop(oldest);
     }
-  }
-
-  /** The ended tasks of whom has most of them. */
-  private mostOfOne(): ReadonlySet<Task> {
-    let most: ReadonlySet<Task> = new Set();
-    for (const tasks of this.endedOf.values()) if (tasks.size > most.size) most = tasks;
-    return most;
   }
 
   /** One of an earlier daemon may have ended long ago; a clock that has been set back keeps none for longer. */
@@ -152,10 +145,7 @@ export class Registry {
   private drop(task: Task): Promise<boolean> {
     clearTimeout(this.endedTasks.get(task));
     this.endedTasks.delete(task);
-    const owner = ownerOf(task);
-    const others = this.endedOf.get(owner);
-    others?.delete(task);
-    if (others?.size === 0) this.endedOf.delete(owner);
+    this.endedOf.delete(ownerOf(task), task);
     this.tasks.delete(task.id);
     this.order.delete(task);
     return this.expire(task);

@@ -1,4 +1,5 @@
 /** The connections that have not shown yet whose they are: each has so much time, and the oldest make way for others. */
+import { ByHolder } from "../../tasks/by-holder.js";
 
 /** How long one may take to, from its beginning on: TLS, and the first call that is let in. In milliseconds. */
 const PROOF_MS = 10_000;
@@ -14,7 +15,7 @@ export interface Unproven {
 export class UnprovenConnections<T extends Unproven> {
   /** Until when, by `performance.now()`; in the order in which they came, which is the order of these, too. */
   private readonly deadlines = new Map<T, number>();
-  private readonly byAddress = new Map<string, Set<T>>();
+  private readonly byAddress = new ByHolder<T>();
   private timer: NodeJS.Timeout | undefined;
 
   get count(): number {
@@ -23,24 +24,18 @@ export class UnprovenConnections<T extends Unproven> {
 
   add(connection: T): void {
     this.deadlines.set(connection, performance.now() + PROOF_MS);
-    const same = this.byAddress.get(connection.address);
-    if (same === undefined) this.byAddress.set(connection.address, new Set([connection]));
-    else same.add(connection);
+    this.byAddress.add(connection.address, connection);
     this.watch(PROOF_MS);
   }
 
   remove(connection: T): void {
     if (!this.deadlines.delete(connection)) return;
-    const same = this.byAddress.get(connection.address);
-    same?.delete(connection);
-    if (same?.size === 0) this.byAddress.delete(connection.address);
+    this.byAddress.delete(connection.address, connection);
   }
 
   /** The oldest of the address that has most: a flood drives out its own. */
   closeOne(): void {
-    let most: ReadonlySet<T> = new Set();
-    for (const same of this.byAddress.values()) if (same.size > most.size) most = same;
-    const [oldest] = most;
+    const oldest = this.byAddress.oldestOfMost;
     if (oldest !== undefined) this.drop(oldest);
   }
 

@@ -28,19 +28,15 @@ export class MountPlans {
 
   /** As mountSpecs, and rejects with FIELD_INVALID as checkSources, with PATH_FORBIDDEN as refuseOwn. */
   async of(wanted: PlanWanted): Promise<readonly MountSpec[]> {
-    if (wanted.chroot === DEFAULT_CHROOT) return this.ofDefault(wanted);
+    const isDefault = wanted.chroot === DEFAULT_CHROOT;
+    if (isDefault && wanted.mounts.length === 0) return this.ofDefault(wanted);
     const mounts = await this.look(wanted);
-    checkSources(mounts, await this.paths.taskDirectory(wanted.allocId, wanted.taskName));
+    if (!isDefault) checkSources(mounts, await this.paths.taskDirectory(wanted.allocId, wanted.taskName));
     refuseOwn(mounts, await this.paths.ownDirectories());
     return mounts;
   }
 
-  private async ofDefault(wanted: MountsWanted): Promise<readonly MountSpec[]> {
-    if (wanted.mounts.length > 0) {
-      const mounts = await this.look(wanted);
-      refuseOwn(mounts, await this.paths.ownDirectories());
-      return mounts;
-    }
+  private ofDefault(wanted: MountsWanted): Promise<readonly MountSpec[]> {
     const now = performance.now();
     const known = this.plans.get(wanted.chrootMethod);
     if (known !== undefined && now < known.until) return known.mounts;
